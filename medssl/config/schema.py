@@ -1,0 +1,74 @@
+"""What the schemas of all stages are made of; each stage's own stands in `stages/<stage>.py`."""
+
+import dataclasses
+import importlib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, Field
+
+from medssl.config.component import Component, Members, member, members
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def config(cls: type[T]) -> type[T]:
+    """Make a frozen, keyword-only dataclass that refuses unknown keys."""
+    cls.__pydantic_config__ = ConfigDict(extra="forbid", validate_default=True)  # type: ignore[attr-defined]
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+Decoder = Annotated[Component, *member("medssl.models.decoders")]
+Descriptor = Annotated[Component, *member("medssl.descriptors")]
+Encoder = Annotated[Component, *member("medssl.models.encoders")]
+Method = Annotated[Component, *member("medssl.methods")]
+Optimizer = Annotated[Component, *member("medssl.training.optimizers")]
+Schedule = Annotated[Component, *member("medssl.training.schedules")]
+Selector = Annotated[Component, *member("medssl.selection")]
+Crops = Annotated[Component, *member("medssl.data.crops")]
+Tracker = Annotated[Component, *member("medssl.tracking")]
+Views = Annotated[Members, *members("medssl.data.views")]
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+SILENT = Component(name="silent")
+
+
+@config
+class Fabric:
+    """How a run spreads over devices and in what precision it computes, in Fabric's words."""
+
+    devices: Count = 1
+    num_nodes: Count = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+
+
+@config
+class Optim:
+    """How the weights move; `batch_size` is all ranks' together."""
+
+    optimizer: Optimizer = Component(name="adamw")
+    schedule: Schedule = Component(name="constant")
+    clip_norm: Positive = 12.0
+    num_steps: Count = 100
+    batch_size: Count = 8
+
+
+def stages() -> list[str]:
+    """Return the names of the stages: a file each in `medssl/config/stages`."""
+    folder = Path(__file__).parent / "stages"
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+
+
+def schema(stage: str) -> type[Any]:
+    """Return the one class that a stage's file lists in `__all__`."""
+    module = importlib.import_module(f"medssl.config.stages.{stage}")
+    (name,) = module.__all__
+    found: type[Any] = getattr(module, name)
+    return found

@@ -1,0 +1,37 @@
+"""What the stage `compare` may be told."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from medssl.config.schema import SILENT, Count, Share, Tracker, config
+
+__all__ = ["Compare"]
+
+
+@config
+class Compare:
+    """From several evaluations to one table: every arm, and its paired difference to one of them.
+
+    Args:
+        evaluations: What `evaluate` wrote, cell by cell.
+        output: The folder to write.
+        metric: Which column of the cases is compared.
+        arm: The axis whose values are compared.
+        reference: The arm that differences are to.
+        draw: The axis that is resampled beside the subjects, such as draws of labeled cases.
+        confidence: Of the intervals.
+        num_resamples: Bootstrap resamples.
+    """
+
+    evaluations: Annotated[tuple[Path, ...], Field(min_length=1)]
+    output: Path
+    metric: str = "dice"
+    arm: str = "arm"
+    reference: str = "scratch"
+    draw: str = "draw"
+    confidence: Share = 0.95
+    num_resamples: Count = 10_000
+    seed: int = 0
+    tracker: Tracker = SILENT

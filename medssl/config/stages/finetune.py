@@ -1,0 +1,139 @@
+"""What the stage `finetune` may be told."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from medssl import lookup
+from medssl.config.component import Component, member
+from medssl.config.schema import (
+    SILENT,
+    Count,
+    Crops,
+    Decoder,
+    Device,
+    Encoder,
+    Fabric,
+    Natural,
+    Optim,
+    Share,
+    Tracker,
+    Views,
+    config,
+)
+from medssl.errors import ConfigError
+from medssl.objectives import SegmentationObjective
+
+__all__ = ["Finetune"]
+
+Part = Literal["encoder", "decoder"]
+
+
+def _fits(component: Component) -> Component:
+    lookup.check_fit(SegmentationObjective, component.name)
+    return component
+
+
+Objective = Annotated[Component, *member("medssl.objectives"), AfterValidator(_fits)]
+
+
+@config
+class Init:
+    """Where weights come from.
+
+    Args:
+        export: The folder that an earlier run wrote.
+        parts: Which parts to take, with the architecture that its card names. A decoder that
+            the export does not have is made anew.
+        min_coverage: Smallest share of a part's numbers that the export must fill.
+    """
+
+    export: Path
+    parts: tuple[Part, ...] = ("encoder", "decoder")
+    min_coverage: Share = 0.9
+
+
+@config
+class Labels:
+    """Which labeled training cases take part.
+
+    Args:
+        count: How many; all where it is null.
+        draw: Seed of their permutation, of which the first `count` are taken.
+    """
+
+    count: Count | None = None
+    draw: Natural = 0
+
+
+@config
+class Finetune:
+    """Train a segmentation network on the labeled cases of a cached manifest's train split.
+
+    Args:
+        manifest: Cached cases; their files lie relative to its folder.
+        output: The export's folder; the resumable state stands beside it until the end.
+        classes: Names of the labels 1, 2, ...; 0 is the background.
+        labels: Which labeled cases take part.
+        init: An export to start from.
+        from_scratch: Leave the export's weights out and keep its architecture: the twin.
+        encoder: The backbone; left out where `init` brings one.
+        decoder: From its maps to full resolution; `unet` where neither it nor `init` says else.
+        crops: Which pieces of the cases a batch is made of.
+        views: Operations that augment them, in order; computed on the device.
+        objective: Compares logits with labels.
+        optim: How the weights move.
+        extra_steps_from: A pretraining's export: as many steps are added as fit into the time
+            that it trained for, at the speed of this run's own steps.
+        window_overlap: Share by which neighboring windows overlap in validation.
+        fabric: Ranks and precision.
+        device: Where to compute.
+        seed: Of everything that is drawn, but which cases.
+        num_workers: Processes that read crops; 0 reads in this one. Changes no result.
+        log_every: Steps from one reading of the losses to the next.
+        validate_every: Steps from one look at the labeled cases of the val split to the next.
+        save_every: Steps that a killed run may lose.
+        tracker: Where the run is written down.
+    """
+
+    manifest: Path
+    output: Path
+    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=255)]
+    labels: Labels = Labels()
+    init: Init | None = None
+    from_scratch: bool = False
+    encoder: Encoder | None = None
+    decoder: Decoder | None = None
+    crops: Crops
+    views: Views = ()
+    objective: Objective = Component(name="dice_cross_entropy")
+    optim: Optim
+    extra_steps_from: Path | None = None
+    window_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    fabric: Fabric = Fabric()
+    device: Device = "auto"
+    seed: int = 0
+    num_workers: Natural = 0
+    log_every: Count = 10
+    validate_every: Count = 200
+    save_every: Count = 100
+    tracker: Tracker = SILENT
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) < len(self.classes):
+            msg = f"classes: expected a name each, got {list(self.classes)}"
+            raise ConfigError(msg)
+        brings = self.init is not None and "encoder" in self.init.parts
+        if brings and self.encoder is not None:
+            msg = (
+                "encoder: init brings it with its architecture; "
+                "leave encoder out, or take it out of init.parts"
+            )
+            raise ConfigError(msg)
+        if not brings and self.encoder is None:
+            msg = "encoder: required unless init brings one"
+            raise ConfigError(msg)
+        if self.from_scratch and self.init is None:
+            msg = "from_scratch: there is no init whose weights to leave out; leave one of both out"
+            raise ConfigError(msg)

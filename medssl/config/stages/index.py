@@ -1,0 +1,147 @@
+"""What the stage `index` may be told."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from medssl.config.schema import SILENT, Natural, Tracker, config
+from medssl.errors import ConfigError
+
+__all__ = ["Index"]
+
+# A number of subjects, or a share of them.
+Size = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, lt=1)]
+
+
+def _with_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        msg = f"{pattern!r} is no regular expression: {error}"
+        raise ConfigError(msg) from error
+    if groups < 1:
+        msg = f"{pattern!r} needs a group in parentheses that finds the subject"
+        raise ConfigError(msg)
+    return pattern
+
+
+@config
+class Subject:
+    """How to know the patient.
+
+    Args:
+        regex: Its first group finds the subject in a file's path below the root.
+        csv: A table with the columns `image` (or `series_uid`) and `subject`.
+    """
+
+    regex: Annotated[str, AfterValidator(_with_group)] | None = None
+    csv: str | None = None
+
+    def __post_init__(self) -> None:
+        _exactly_one("subject", regex=self.regex, csv=self.csv)
+
+
+@config
+class Labels:
+    """Where label volumes are.
+
+    Args:
+        folder: NIfTI files of the same relative names as the images.
+        csv: A table with the columns `image` (or `series_uid`) and `label`, a path from the
+            table's folder.
+        unpaired: What becomes of an image without label and of a label without image: an
+            error; the image is kept; or both are refused.
+    """
+
+    folder: str | None = None
+    csv: str | None = None
+    unpaired: Literal["error", "keep", "refuse"] = "error"
+
+    def __post_init__(self) -> None:
+        _exactly_one("labels", folder=self.folder, csv=self.csv)
+
+
+@config
+class Attributes:
+    """Further values of images.
+
+    Args:
+        csv: A table.
+        image: What the image of a row is called, the row's columns in braces.
+        columns: What to keep.
+    """
+
+    csv: str
+    image: str = "{image}"
+    columns: tuple[str, ...]
+
+
+@config
+class Root:
+    """A folder of images.
+
+    Args:
+        root: The folder; `mirror:` at its head is the folder that MEDSSL_MIRROR names.
+        include: A pattern on the path below the root, in which `*` matches anything.
+        modality: DICOM's code, where the files do not say it.
+        subject: How to know the patient, where the files do not say it.
+        labels: Where label volumes are.
+        attributes: Further values of images.
+        group: A population, such as `background` and `target`.
+        site: Where they were made.
+    """
+
+    root: str
+    include: str = "*"
+    modality: str | None = None
+    subject: Subject | None = None
+    labels: Labels | None = None
+    attributes: Attributes | None = None
+    group: str | None = None
+    site: str | None = None
+
+
+@config
+class Split:
+    """Which subjects are for test and validation; the others are for training.
+
+    Where there are labels, both are chosen among the subjects that have one.
+
+    Args:
+        rule: At evenly spaced positions in the order of the archive's paths, or at random.
+        test: How many (3), or which share (0.2).
+        val: How many, or which share.
+        seed: Of the random choice.
+    """
+
+    rule: Literal["evenly_spaced", "shuffled"] = "evenly_spaced"
+    test: Size = 0
+    val: Size = 0
+    seed: Natural = 0
+
+
+@config
+class Index:
+    """From folders of images to a manifest of cases and a verdict on every file.
+
+    Args:
+        sources: Folders of images.
+        output: The index's folder.
+        key: The secret of the pseudonyms; one is made where there is none.
+        split: Which subjects are for what.
+        tracker: Where the run is written down.
+    """
+
+    sources: Annotated[tuple[Root, ...], Field(min_length=1)]
+    output: Path
+    key: Path | None = None
+    split: Split = Split()
+    tracker: Tracker = SILENT
+
+
+def _exactly_one(name: str, **given: str | None) -> None:
+    if sum(value is not None for value in given.values()) != 1:
+        msg = f"{name}: expected exactly one of {list(given)}, got {given}"
+        raise ConfigError(msg)

@@ -1,0 +1,41 @@
+"""What the stage `predict` may be told."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from medssl.config.schema import SILENT, Count, Device, Tracker, config
+
+__all__ = ["Predict"]
+
+
+@config
+class Predict:
+    """From a task model and images of any kind to masks on the images' own grids.
+
+    Args:
+        model: What `finetune` wrote.
+        source: A folder of DICOM series or NIfTI files, or one file; `mirror:` at its head is the
+            folder that MEDSSL_MIRROR names.
+        output: The folder to write.
+        key: The secret that ids are keyed with; an index's gives the same cases the same ids.
+            Without one `<output>/private/key` is made.
+        modality: DICOM's code, where the files do not say it; `CT` is windowed.
+        window_overlap: Share by which neighboring windows overlap.
+        batch_size: Windows at once.
+        device: Where to compute.
+        precision: Of the network, in Fabric's words.
+        tracker: Where the run is written down.
+    """
+
+    model: Path
+    source: str
+    output: Path
+    key: Path | None = None
+    modality: str | None = None
+    window_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    batch_size: Count = 4
+    device: Device = "auto"
+    precision: str = "32-true"
+    tracker: Tracker = SILENT

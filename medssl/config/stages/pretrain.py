@@ -1,0 +1,101 @@
+"""What the stage `pretrain` may be told."""
+
+from pathlib import Path
+
+from medssl.config.schema import (
+    SILENT,
+    Count,
+    Crops,
+    Decoder,
+    Device,
+    Encoder,
+    Fabric,
+    Method,
+    Natural,
+    Optim,
+    Share,
+    Tracker,
+    Views,
+    config,
+)
+from medssl.errors import ConfigError
+
+__all__ = ["Pretrain"]
+
+NETWORKS = ("encoder", "decoder")
+
+
+@config
+class Init:
+    """Where weights come from.
+
+    Args:
+        export: The folder that an earlier run wrote.
+        parts: Which of its parts, of `encoder` and `decoder`; their architecture is its card's.
+        min_coverage: Smallest share of a part's numbers that the export must fill.
+    """
+
+    export: Path
+    parts: tuple[str, ...] = ("encoder",)
+    min_coverage: Share = 1.0
+
+
+@config
+class Pretrain:
+    """Pretrain networks on the train split of a cached manifest.
+
+    Args:
+        manifest: Cached cases; their files lie relative to its folder.
+        output: The export's folder; the resumable state stands beside it until the end.
+        crops: Which pieces of the cases a batch is made of.
+        views: Operations that make views of them, in order; computed on the device.
+        plain_views: So many of the views stay as they were cut.
+        encoder: The backbone; left out where `init` brings one.
+        decoder: What some methods train on top of it; left out where `init` brings one.
+        init: An export to start from.
+        method: Which features meet which objective.
+        optim: How the weights move.
+        fabric: Ranks and precision.
+        device: Where to compute.
+        seed: Of everything that is drawn.
+        num_workers: Processes that read crops; 0 reads in this one. Changes no result.
+        log_every: Steps from one reading of the losses to the next.
+        diagnose_every: Steps from one look at the representation to the next.
+        save_every: Steps that a killed run may lose.
+        tracker: Where the run is written down.
+    """
+
+    manifest: Path
+    output: Path
+    crops: Crops
+    views: Views
+    plain_views: Natural = 0
+    encoder: Encoder | None = None
+    decoder: Decoder | None = None
+    init: Init | None = None
+    method: Method
+    optim: Optim
+    fabric: Fabric = Fabric()
+    device: Device = "auto"
+    seed: int = 0
+    num_workers: Natural = 0
+    log_every: Count = 10
+    diagnose_every: Count = 100
+    save_every: Count = 100
+    tracker: Tracker = SILENT
+
+    def __post_init__(self) -> None:
+        brought = self.init.parts if self.init else ()
+        if unknown := sorted(set(brought) - set(NETWORKS)):
+            msg = f"init.parts: expected some of {list(NETWORKS)}, got {unknown}"
+            raise ConfigError(msg)
+        for part in brought:
+            if getattr(self, part) is not None:
+                msg = (
+                    f"{part}: init brings it with its architecture; "
+                    f"leave {part} out, or take it out of init.parts"
+                )
+                raise ConfigError(msg)
+        if self.encoder is None and "encoder" not in brought:
+            msg = "encoder: required unless init brings one"
+            raise ConfigError(msg)

@@ -1,0 +1,29 @@
+"""The volumes of a folder or a file, one after the other, without an index being written."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from medssl.data.archive.cases import Known, read_case
+from medssl.data.archive.ledger import Ledger
+from medssl.data.archive.units import find_units
+from medssl.data.archive.walk import walk
+from medssl.data.manifest import Case
+from medssl.data.volume import Volume
+
+
+def volumes_of(
+    path: Path, ledger: Ledger, *, modality: str | None = None
+) -> Iterator[tuple[Case, Volume]]:
+    """Yield each image below a folder, or of one file, with its row; one is in memory at a time.
+
+    Once all are taken, the ledger says of every file what became of it. The cases' `image_uri`s
+    lead nowhere: there is no index to resolve them.
+
+    Raises:
+        DataError: If there is nothing at `path`.
+    """
+    files = ledger.open(walk(path))
+    for unit in find_units(files, ledger).units:
+        found = read_case(unit, ledger, Known(modality=modality))
+        if found is not None:
+            yield found

@@ -1,0 +1,64 @@
+"""Which pieces of which case a batch is made of.
+
+A member is a dataset whose rows are (epoch, row) draws: `source[epoch, row]` reads the pieces
+of one case, and `stack` joins those of several cases to a batch. Where a piece lies is a
+function of (seed, epoch, case, view) and of nothing else. What is cut here is not augmented
+yet: that happens batched and on the device, in `medssl.data.views`, from the batch's `seed`.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Crops(NamedTuple):
+    """Pieces of several cases, an item each, as often as there are views of it.
+
+    An item is what views are of: a place in a case (a part, or the whole of it).
+
+    Args:
+        image: Normalized intensities.
+        seed: Where the augmentation of each view begins; stays on the CPU.
+        volume: Number of the case among the batch's, counted from 0.
+        part: In which of the partition's parts the item lies; 0 where there is no partition.
+        subject: Equal where two items are of one subject.
+    """
+
+    image: Float[Tensor, "item view channel *spatial"]
+    seed: Int[Tensor, "item view"]
+    volume: Int[Tensor, "item"]
+    part: Int[Tensor, "item"]
+    subject: Int[Tensor, "item"]
+
+
+class LabeledCrops(NamedTuple):
+    """Pieces of several cases with their labels; class 0 is the background."""
+
+    image: Float[Tensor, "item channel *spatial"]
+    label: Int[Tensor, "item *spatial"]
+    seed: Int[Tensor, "item"]
+
+
+@runtime_checkable
+class CropSource(Protocol):
+    """Pieces of the cases of a manifest; `spatial_dims` is 3 for crops, 2 for slices."""
+
+    spatial_dims: int
+
+    def __getitem__(self, draw: tuple[int, int]) -> Crops | LabeledCrops:
+        """Return the pieces of case `row` in `epoch`, as a batch of one case."""
+        ...
+
+
+def stack(cases: Sequence[Crops | LabeledCrops]) -> Crops | LabeledCrops:
+    """Join the pieces of several cases; `volume` counts the cases."""
+    joined = type(cases[0])(*(torch.cat(parts) for parts in zip(*cases, strict=True)))
+    if isinstance(joined, LabeledCrops):
+        return joined
+    numbers = torch.arange(len(cases)).repeat_interleave(
+        torch.tensor([len(case.seed) for case in cases])
+    )
+    return joined._replace(volume=numbers)

@@ -1,0 +1,75 @@
+"""Random: a crop a view, anywhere in the case.
+
+Source: the usual sampling of joint-embedding pretraining; with `shared_crop` the pairs that
+Chaitanya et al., "Contrastive learning of global and local features for medical image
+segmentation with limited annotations", NeurIPS 2020, section 3.2, contrast region by region.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from medssl.data.cache import open_cached
+from medssl.data.crops import Crops
+from medssl.data.crops._cutting import anywhere, checked_count, checked_crop, cut
+from medssl.data.manifest import Manifest
+from medssl.data.randomness import integer, seed_of, stream
+
+__all__ = ["Random"]
+
+
+class Random:
+    """One item a case; its views are crops at places of their own.
+
+    Slices come from those that the manifest lets take part, all views of an item from the
+    same one. Blocks need their neighbors and come from anywhere. A crop that is larger than
+    the volume along an axis is centered and padded with zeros.
+
+    Args:
+        manifest: The cases, cached.
+        root: The folder that their URIs start from.
+        seed: Begins every draw.
+        crop_vox: Size of a crop: two numbers for slices, three for blocks.
+        num_views: How many views there are of an item.
+        shared_crop: Whether an item's views are cut at one place.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        root: Path,
+        seed: int,
+        *,
+        crop_vox: tuple[int, ...],
+        num_views: int = 2,
+        shared_crop: bool = False,
+    ) -> None:
+        self.manifest, self.root, self.seed = manifest, root, seed
+        self.crop_vox = checked_crop(crop_vox)
+        self.num_views, self.shared_crop = checked_count("num_views", num_views), shared_crop
+        self.spatial_dims = len(crop_vox)
+        self.subjects = manifest.codes("subject_id")
+
+    def __getitem__(self, draw: tuple[int, int]) -> Crops:
+        """Return the views of case `row` in `epoch`."""
+        epoch, row = draw
+        case = self.manifest[row]
+        volume = open_cached(self.root / case.image_uri)
+        slices = range(volume.shape[2]) if case.slices is None else case.slices
+        k = slices[integer(stream(self.seed, epoch, case.case_id, "slice"), len(slices))]
+        crops, seeds = [], []
+        for view in range(self.num_views):
+            key = (self.seed, epoch, case.case_id)
+            where = stream(*key, 0 if self.shared_crop else view)
+            sizes = zip(volume.shape, self.crop_vox, strict=False)
+            start = [*(anywhere(where, size, crop) for size, crop in sizes), k][:3]
+            crops.append(cut(volume.read, volume.shape, start, self.crop_vox))
+            seeds.append(seed_of(*key, view, "augmentation"))
+        return Crops(
+            image=torch.from_numpy(np.stack(crops)[None]),
+            seed=torch.tensor([seeds]),
+            volume=torch.zeros(1, dtype=torch.int64),
+            part=torch.zeros(1, dtype=torch.int64),
+            subject=torch.from_numpy(self.subjects[[row]]),
+        )

@@ -1,0 +1,215 @@
+"""The header of a DICOM file: what tells its kind, its series, its place and its case.
+
+Source: DICOM PS3.3 2024, C.7.6.2 (image plane), C.7.6.3 (image pixel); PS3.10 7 (file format).
+"""
+
+import zlib
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
+
+from medssl.data.dicom.elements import (
+    Said,
+    attributes,
+    contrast,
+    moments,
+    number,
+    numbers,
+    rounding,
+    text,
+)
+from medssl.data.dicom.frames import ENHANCED, GROUPS, frames_of
+from medssl.data.dicom.mosaic import is_mosaic, tiles_of
+from medssl.data.dicom.quiet import DAMAGE, quietly
+from medssl.data.verdicts import Code, RefusedError
+
+TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
+    "Modality", "ImageType", "PatientID", "IssuerOfPatientID", "NumberOfFrames",
+    "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing",
+    "ImageOrientationPatient", "ImagePositionPatient", "SpacingBetweenSlices",
+    "EchoNumbers", "EchoTime", "InversionTime", "ConvolutionKernel", "KVP",
+    "TemporalPositionIdentifier", "AcquisitionNumber", "TriggerTime", "DiffusionBValue",
+    "DiffusionGradientOrientation", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
+    "ContentTime", "InstanceNumber", "BodyPartExamined", "PatientAge", "PatientSex",
+    "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence", *GROUPS,
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """The header of one image of a file, as Python values.
+
+    Args:
+        path: The file.
+        sop_class: The kind of object by DICOM's keyword, or the bare UID of an unknown one.
+        syntax: The transfer syntax by name.
+        series_key: Patient and series, and the folder of a series without UID: what files of one
+            series share.
+        study_uid: The visit.
+        sop_uid: The instance.
+        series_uid: The series, where the file says.
+        modality: DICOM's code.
+        image_type: The values of ImageType.
+        num_frames: In this file.
+        rows: Of the image; 0 where the file does not say.
+        columns: Of the image; 0 where the file does not say.
+        samples: A pixel, 1 unless it has color.
+        photometric: What the numbers mean.
+        pixel_spacing_mm: Between rows, then between columns.
+        orientation: Cosines along a row, then along a column, in LPS+.
+        position_mm: The center of the first pixel, in LPS+.
+        position_rounding_mm: Half a unit of the last digit that the position is written with.
+        spacing_between_mm: SpacingBetweenSlices, where the file says.
+        contrast: What must agree within a volume: image type, echo, kernel and the like.
+        moments: What may tell the frames of a series apart, by the tag's name.
+        rescale: Slope and intercept, where they are of this image of the file alone.
+        image: Its number in the file, from 1; none if the file is one image as it stands.
+        tiles_across: Tiles along a side of the mosaic that it is a tile of; 0 if it is none.
+        flaw: Why the images of the file cannot be told apart, if so.
+        attributes: The few values of the patient and the machine that a case may keep.
+    """
+
+    path: Path
+    sop_class: str
+    syntax: str
+    series_key: tuple[str, ...]
+    study_uid: str
+    sop_uid: str
+    series_uid: str
+    modality: str | None
+    image_type: tuple[str, ...]
+    num_frames: int
+    rows: int
+    columns: int
+    samples: int
+    photometric: str
+    pixel_spacing_mm: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    position_mm: tuple[float, ...] | None
+    position_rounding_mm: float
+    spacing_between_mm: float | None
+    contrast: tuple[object, ...]
+    moments: Mapping[str, Any]
+    attributes: Mapping[str, str]
+    rescale: tuple[float, float] | None = None
+    image: int | None = None
+    tiles_across: int = 0
+    flaw: tuple[Code, str] | None = None
+
+
+def read_headers(path: Path, only: Container[int | None] | None = None) -> list[Header]:
+    """Read a file's header: one of each image that stands in it.
+
+    Args:
+        path: The file.
+        only: The numbers of the images that are asked for; all, if it is none.
+
+    Raises:
+        RefusedError: If it is no DICOM file, or a damaged one.
+    """
+    try:
+        with quietly():
+            headers = _images(path, _dataset(path, list(TAGS)), only)
+            return [h for h in headers if only is None or h.flaw or h.image in only]
+    except FileNotFoundError as error:
+        raise RefusedError(Code.UNREADABLE, "there is no such file") from error
+    except PermissionError as error:
+        raise RefusedError(Code.UNREADABLE, "reading it is not permitted") from error
+    except InvalidDicomError as error:
+        raise RefusedError(Code.NOT_AN_IMAGE, "neither DICOM nor NIfTI") from error
+    except EOFError as error:
+        raise RefusedError(Code.TRUNCATED, "the DICOM header ends early") from error
+    except zlib.error as error:
+        raise RefusedError(Code.TRUNCATED, "the deflated DICOM file ends early") from error
+    except RefusedError:
+        raise
+    except DAMAGE as error:
+        sentence = f"the DICOM header cannot be read ({type(error).__name__})"
+        raise RefusedError(Code.UNREADABLE, sentence) from error
+
+
+def _dataset(path: Path, tags: list[str] | None) -> pydicom.Dataset:
+    kept: Any = tags  # by keyword, which pydicom takes and does not declare
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=kept)
+    except InvalidDicomError:
+        with path.open("rb") as file:
+            start = file.read(2)
+        # Without preamble the data set begins at once, with group 0002 or 0008.
+        if start not in (b"\x02\x00", b"\x08\x00"):
+            raise
+        found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=kept, force=True)
+        if not str(found.get("SOPClassUID", "")).startswith("1.2.840.10008."):
+            raise
+        return found
+
+
+def _images(path: Path, found: pydicom.Dataset, only: Container[int | None] | None) -> list[Header]:
+    """Return the header of each image; of the file as a whole, if they cannot be told apart."""
+    meta = getattr(found, "file_meta", None) or {}
+    sop_class = text(found.get("SOPClassUID")) or str(meta.get("MediaStorageSOPClassUID", ""))
+    common = {
+        "path": path,
+        "sop_class": UID(sop_class).keyword or sop_class,
+        "syntax": UID(str(meta.get("TransferSyntaxUID", ""))).name,
+    }
+    try:
+        return list(_apart(found, common, only))
+    except RefusedError as refusal:
+        return [Header(**_parsed(found, common), flaw=(refusal.code, refusal.sentence))]
+
+
+def _apart(
+    found: pydicom.Dataset, common: Mapping[str, Any], only: Container[int | None] | None
+) -> Iterator[Header]:
+    if common["sop_class"] in ENHANCED:
+        for image, frame in frames_of(found, only):
+            slope, intercept = (number(frame.get(f"Rescale{n}")) for n in ("Slope", "Intercept"))
+            rescale = (1.0 if slope is None else slope, intercept or 0.0)
+            yield Header(**_parsed(frame, common), image=image, rescale=rescale)
+    elif is_mosaic(text(found.get("ImageType"))):
+        tiles, across = tiles_of(found, _dataset(common["path"], None))
+        for image, tile in enumerate(tiles, start=1):
+            yield Header(**_parsed(tile, common), image=image, tiles_across=across)
+    else:
+        yield Header(**_parsed(found, common))
+
+
+def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a header that are said of the image."""
+    position = found.get("ImagePositionPatient")
+    # Without a series UID, slices of one series share a folder and a number.
+    series_uid = text(found.get("SeriesInstanceUID"))
+    series = series_uid or f"number {text(found.get('SeriesNumber'))}"
+    place = () if series_uid else (str(common["path"].parent),)
+    patient = "|".join(
+        filter(None, (text(found.get(n)) for n in ("IssuerOfPatientID", "PatientID")))
+    )
+    return {
+        **common,
+        "series_key": (patient, series, *place),
+        "study_uid": text(found.get("StudyInstanceUID")),
+        "sop_uid": text(found.get("SOPInstanceUID")),
+        "series_uid": series_uid,
+        "modality": text(found.get("Modality")) or None,
+        "image_type": tuple(text(found.get("ImageType")).split("\\")),
+        "num_frames": int(found.get("NumberOfFrames") or 1),
+        "rows": int(found.get("Rows") or 0),
+        "columns": int(found.get("Columns") or 0),
+        "samples": int(found.get("SamplesPerPixel") or 1),
+        "photometric": text(found.get("PhotometricInterpretation")),
+        "pixel_spacing_mm": numbers(found.get("PixelSpacing"), 2),
+        "orientation": numbers(found.get("ImageOrientationPatient"), 6),
+        "position_mm": numbers(position, 3),
+        "position_rounding_mm": rounding(position or []),
+        "spacing_between_mm": number(found.get("SpacingBetweenSlices")),
+        "contrast": contrast(found),
+        "moments": moments(found),
+        "attributes": attributes(found),
+    }

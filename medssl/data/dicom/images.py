@@ -1,0 +1,47 @@
+"""The numbers of slices wherever they stand: a file each, frames of a file, tiles of a mosaic."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from medssl.data.dicom.header import Header
+from medssl.data.dicom.pixels import Pixels, read_frames, read_pixels
+
+
+def read_images(headers: Sequence[Header]) -> list[Pixels]:
+    """Decode slices, each file once and no frame that is not asked for.
+
+    Raises:
+        RefusedError: Naming the file, if one of them cannot be decoded.
+    """
+    rows: dict[Path, list[int]] = {}
+    for row, header in enumerate(headers):
+        rows.setdefault(header.path, []).append(row)
+    found = {
+        row: pixels
+        for path, members in rows.items()
+        for row, pixels in zip(
+            members, _of_file(path, [headers[row] for row in members]), strict=True
+        )
+    }
+    return [found[row] for row in range(len(headers))]
+
+
+def _of_file(path: Path, headers: Sequence[Header]) -> list[Pixels]:
+    if headers[0].image is None:
+        return [read_pixels(path)]
+    if headers[0].tiles_across:
+        whole = read_pixels(path)
+        return [_tile(whole, header) for header in headers]
+    return read_frames(
+        path,
+        [header.image or 0 for header in headers],
+        [header.rescale or (1.0, 0.0) for header in headers],
+    )
+
+
+def _tile(mosaic: Pixels, header: Header) -> Pixels:
+    """Cut a slice out of a mosaic, whose tiles run row by row."""
+    row, column = divmod((header.image or 1) - 1, header.tiles_across)
+    rows = slice(row * header.rows, (row + 1) * header.rows)
+    columns = slice(column * header.columns, (column + 1) * header.columns)
+    return Pixels(mosaic.stored[rows, columns], mosaic.slope, mosaic.intercept)

@@ -1,0 +1,177 @@
+"""The slices of one volume in their order in space, and the grid they lie on.
+
+Slices are ordered by position along the normal of their plane, never by instance number, and
+the step between them is a difference of positions, never a thickness.
+
+Source: DICOM PS3.3 2024, C.7.6.2.1.1, Equation C.7.6.2.1-1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from medssl.data.dicom.header import Header
+from medssl.data.verdicts import Code, RefusedError
+from medssl.geometry import Affine, lps_to_ras
+
+# How far a slice may lie from its place on an even grid: this, or this share of the step.
+OFF_PLACE_MM = 0.01
+OFF_PLACE_SHARE = 0.01
+# How far the slices may drift sideways, as a share of the stack's extent (0.06 degrees).
+DRIFT_SHARE = 1e-3
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The slices of one volume, in order along the normal of their plane.
+
+    Array axes are (i, j, k): i counts columns (along a row, DICOM's first cosine), j counts
+    rows, k counts slices.
+
+    Args:
+        headers: A slice each.
+        affine: From (i, j, k) to RAS+ mm.
+        part: Which volume of its series this is.
+        frame: Which repetition of that volume, if there are several.
+    """
+
+    headers: tuple[Header, ...]
+    affine: Affine
+    part: int = 0
+    frame: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Columns, rows, slices."""
+        return self.headers[0].columns, self.headers[0].rows, len(self.headers)
+
+
+def cosines(header: Header) -> Float64[np.ndarray, "2 3"]:
+    """Return the unit steps along a row and along a column, in LPS+."""
+    axes = np.array(header.orientation, np.float64).reshape(2, 3)
+    off_unit = np.abs(axes @ axes.T - np.eye(2)).max()
+    if not off_unit < 1e-3:
+        sentence = f"its axes are no unit vectors at right angles: they are off by {off_unit:.3g}"
+        raise RefusedError(Code.BAD_ORIENTATION, sentence)
+    return axes
+
+
+def along_normal(headers: Sequence[Header]) -> Float64[np.ndarray, "slice"]:
+    """Return how far along the normal of its plane each slice lies, in mm."""
+    return positions(headers) @ np.cross(*cosines(headers[0]))
+
+
+def positions(headers: Sequence[Header]) -> Float64[np.ndarray, "slice 3"]:
+    """Return the position of each slice, in LPS+ mm."""
+    return np.array([header.position_mm for header in headers], np.float64)
+
+
+def make_stack(headers: Sequence[Header], *, part: int = 0, frame: int | None = None) -> Stack:
+    """Order the slices and measure their grid.
+
+    Raises:
+        RefusedError: If they do not lie evenly on a right-angled grid.
+    """
+    order = np.argsort(along_normal(headers), kind="stable")
+    ordered = tuple(headers[row] for row in order)
+    row_mm, column_mm = _in_plane_mm(ordered[0])
+    along_row, along_column = cosines(ordered[0])
+    lps = np.eye(4)
+    lps[:3, 0] = along_row * column_mm
+    lps[:3, 1] = along_column * row_mm
+    lps[:3, 2] = _step(ordered)
+    lps[:3, 3] = ordered[0].position_mm
+    return Stack(ordered, lps_to_ras(lps), part, frame)
+
+
+def _in_plane_mm(header: Header) -> tuple[float, float]:
+    row_mm, column_mm = header.pixel_spacing_mm or (0.0, 0.0)
+    if not (0 < row_mm < np.inf and 0 < column_mm < np.inf):
+        sentence = f"its pixel spacing is {row_mm} by {column_mm} mm"
+        raise RefusedError(Code.NO_GEOMETRY, sentence)
+    return row_mm, column_mm
+
+
+def _step(headers: Sequence[Header]) -> Float64[np.ndarray, "3"]:
+    """Return the step from a slice to the next, in LPS+ mm."""
+    normal = np.cross(*cosines(headers[0]))
+    if len(headers) == 1:
+        between_mm = headers[0].spacing_between_mm
+        if between_mm is None or not 0 < between_mm < np.inf:
+            sentence = "a single slice that does not say SpacingBetweenSlices"
+            raise RefusedError(Code.SINGLE_SLICE, sentence)
+        return normal * between_mm
+    places = positions(headers)
+    if not np.isfinite(places).all():
+        raise RefusedError(Code.NO_GEOMETRY, "a position is no finite number")
+    rounding_mm = max(header.position_rounding_mm for header in headers)
+    gaps = _uneven(places @ normal, rounding_mm)
+    drift = _drift(places, normal, rounding_mm)
+    if drift is not None:
+        raise RefusedError(Code.SHEARED, drift if gaps is None else f"{drift}; {gaps.sentence}")
+    if gaps is not None:
+        raise gaps
+    return (places[-1] - places[0]) / (len(places) - 1)
+
+
+def _uneven(along: Float64[np.ndarray, "slice"], rounding_mm: float) -> RefusedError | None:
+    """Say which gaps between slices are not like the others."""
+    gaps = np.diff(along)
+    usual = float(np.sort(gaps)[(len(gaps) - 1) // 2])  # of 3 and 6 mm, 3: one is missing
+    # Rounded positions leave their place by up to `rounding_mm`, gaps and the ends' line by twice.
+    slack = max(OFF_PLACE_MM, OFF_PLACE_SHARE * usual) + 2 * rounding_mm
+    if len(double := np.flatnonzero(gaps <= OFF_PLACE_MM)):
+        sentence = f"{len(double)} slices lie where another one lies: {_named(double)}"
+        return RefusedError(Code.DUPLICATE_SLICE, sentence)
+    even = np.linspace(along[0], along[-1], len(along))
+    wide = np.flatnonzero(np.abs(gaps - usual) > slack)
+    off_place_mm = np.abs(along - even).max()
+    if len(wide) == 0 and off_place_mm <= slack:
+        return None
+    times = np.round(gaps / usual)
+    whole = np.abs(gaps - times * usual) <= 0.02 * usual * times + 2 * rounding_mm + OFF_PLACE_MM
+    if len(wide) and whole.all() and times.min() >= 1:
+        missing = int((times - 1).sum())
+        sentence = (
+            f"{missing} slices are missing: {_named(wide)} lie "
+            f"{_listed(gaps[wide])} mm apart, the others {usual:.4g} mm"
+        )
+        return RefusedError(Code.MISSING_SLICE, sentence)
+    sentence = (
+        f"the gaps between its {len(along)} slices run from {gaps.min():.4g} to "
+        f"{gaps.max():.4g} mm (usually {usual:.4g} mm), and one lies "
+        f"{off_place_mm:.4g} mm off an even grid: "
+        f"{_named(wide) or 'they grow slowly'}"
+    )
+    return RefusedError(Code.UNEVEN_SPACING, sentence)
+
+
+def _drift(
+    places: Float64[np.ndarray, "slice 3"], normal: Float64[np.ndarray, "3"], rounding_mm: float
+) -> str | None:
+    """Say how far slices are shifted against each other within their plane, as by a tilt."""
+    sideways = places - places[0]
+    extent_mm = float(sideways[-1] @ normal)
+    sideways = sideways - np.outer(sideways @ normal, normal)
+    drift_mm = float(np.linalg.norm(sideways, axis=1).max())
+    if drift_mm <= OFF_PLACE_MM + 2 * rounding_mm + DRIFT_SHARE * extent_mm:
+        return None
+    tilt = np.degrees(np.arctan2(drift_mm, extent_mm))
+    return (
+        f"the slices drift sideways by {drift_mm:.4g} mm over {extent_mm:.4g} mm, "
+        f"as under a gantry tilt of {tilt:.3g} degrees"
+    )
+
+
+def _named(gaps: Sequence[int] | np.ndarray) -> str:
+    """Name gaps by the slices, from 1, that they lie between; the first five."""
+    if len(gaps) == 0:
+        return ""
+    names = [f"{gap + 1}-{gap + 2}" for gap in gaps[:5]]
+    return "slices " + ", ".join(names) + (" and more" if len(gaps) > 5 else "")
+
+
+def _listed(values: np.ndarray) -> str:
+    return ", ".join(f"{value:.4g}" for value in values[:5])

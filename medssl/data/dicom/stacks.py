@@ -1,0 +1,181 @@
+"""The volumes of a series: slices that differ in plane or contrast part, repetitions are frames.
+
+Several images at one position are told apart by what the standard has for it (temporal
+position, diffusion weighting, acquisition, times). Where nothing tells them apart in a way that
+holds for every position, the volume is refused.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from medssl.data.dicom.header import Header
+from medssl.data.dicom.stack import OFF_PLACE_MM, Stack, along_normal, cosines, make_stack
+from medssl.data.verdicts import Code, RefusedError
+
+SAME_PLANE = 1e-4  # largest difference of a cosine within a volume
+# Equal in all images of a frame, different between frames.
+LABELS = (
+    "TemporalPositionIdentifier", "DiffusionBValue", "AcquisitionNumber", "FrameAcquisitionNumber",
+    "TriggerTime", "DimensionIndexValues",
+)  # fmt: skip
+# Rising from frame to frame.
+CLOCKS = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "InstanceNumber")
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Files that make no volume, and why."""
+
+    headers: tuple[Header, ...]
+    refusal: RefusedError
+
+
+def stacks(headers: Sequence[Header]) -> Iterator[Stack | Misfit]:
+    """Divide the slices of one series into volumes; each slice ends up in one answer."""
+    for part, slices in enumerate(_parts(headers)):
+        try:
+            frames = _frames(slices)
+        except RefusedError as refusal:
+            yield Misfit(tuple(slices), refusal)
+            continue
+        for number, members in enumerate(frames):
+            try:
+                yield make_stack(members, part=part, frame=number if len(frames) > 1 else None)
+            except RefusedError as refusal:
+                yield Misfit(tuple(members), refusal)
+
+
+def _parts(headers: Iterable[Header]) -> list[list[Header]]:
+    """Group slices of one plane, grid and contrast, in the order they come."""
+    grouped: dict[tuple[object, ...], list[Header]] = defaultdict(list)
+    planes: list[tuple[float, ...]] = []
+    for header in headers:
+        spacing = tuple(round(value, 4) for value in header.pixel_spacing_mm or ())
+        plane = _plane(header.orientation or (), planes)
+        key = (header.rows, header.columns, spacing, header.modality, header.contrast, plane)
+        grouped[key].append(header)
+    return list(grouped.values())
+
+
+def _plane(orientation: tuple[float, ...], planes: list[tuple[float, ...]]) -> int:
+    """Return the number of the plane that this orientation is of; a new one is added."""
+    for number, known in enumerate(planes):
+        if np.abs(np.subtract(orientation, known)).max() <= SAME_PLANE:
+            return number
+    planes.append(orientation)
+    return len(planes) - 1
+
+
+def _frames(headers: Sequence[Header]) -> list[list[Header]]:
+    """Part repetitions of a volume, earliest first.
+
+    Raises:
+        RefusedError: If images share a position and nothing says which belong together.
+    """
+    cosines(headers[0])
+    places = _by_place(headers)
+    counts = sorted({len(place) for place in places})
+    if counts == [1]:
+        return [list(headers)]
+    _require_distinct(headers)
+    if len(counts) > 1:
+        raise _incomplete(headers, places)
+    for tag in LABELS:
+        if frames := _by_label(headers, places, tag):
+            return frames
+    for tag in CLOCKS:
+        if frames := _by_clock(places, tag):
+            return frames
+    sentence = f"each of its {len(places)} positions has {counts[0]} images that no tag tells apart"
+    raise RefusedError(Code.DUPLICATE_SLICE, sentence)
+
+
+def _by_place(headers: Sequence[Header]) -> list[list[Header]]:
+    """Group images at the same position along the normal, in its order."""
+    along = along_normal(headers)
+    order = np.argsort(along, kind="stable")
+    starts = np.flatnonzero(np.diff(along[order]) > OFF_PLACE_MM) + 1
+    return [[headers[row] for row in rows] for rows in np.split(order, starts)]
+
+
+def _require_distinct(headers: Sequence[Header]) -> None:
+    """Refuse two images under one instance UID: one of them is not what it says."""
+    named = [(header.sop_uid, header.image) for header in headers if header.sop_uid]
+    if doubles := len(named) - len(set(named)):
+        sentence = f"{doubles} images carry the instance UID of another one and differ from it"
+        raise RefusedError(Code.DUPLICATE_SLICE, sentence)
+
+
+def _incomplete(headers: Sequence[Header], places: list[list[Header]]) -> RefusedError:
+    """Say why positions hold different numbers of images: a lack, if a tag tells frames apart."""
+    numbers = [len(place) for place in places]
+    for tag in LABELS:
+        frames = _labeled(headers, tag)
+        sizes = sorted(len(frame) for frame in frames)
+        if len(frames) == max(numbers) and all(_is_apart(frame) for frame in frames):
+            sentence = (
+                f"by {tag} it has {len(frames)} frames over {len(places)} positions, "
+                f"with {sizes[0]} to {sizes[-1]} slices each: some are missing"
+            )
+            return RefusedError(Code.MISSING_SLICE, sentence)
+    double = [place + 1 for place, number in enumerate(numbers) if number > min(numbers)]
+    sentence = (
+        f"its {len(places)} positions hold {min(numbers)} to {max(numbers)} images; "
+        f"more than the least at position {', '.join(map(str, double[:5]))}"
+        + (" and more" if len(double) > 5 else "")
+    )
+    return RefusedError(Code.DUPLICATE_SLICE, sentence)
+
+
+def _labeled(headers: Sequence[Header], tag: str) -> list[list[Header]]:
+    """Group images by a tag's value, ascending; those without it make a group of none."""
+    if any(tag not in header.moments for header in headers):
+        return []
+    grouped: dict[Any, list[Header]] = defaultdict(list)
+    for header in headers:
+        grouped[header.moments[tag]].append(header)
+    return [grouped[value] for value in sorted(grouped)]
+
+
+def _is_apart(headers: Sequence[Header]) -> bool:
+    return len(_by_place(headers)) == len(headers)
+
+
+def _by_label(
+    headers: Sequence[Header], places: list[list[Header]], tag: str
+) -> list[list[Header]] | None:
+    frames = _labeled(headers, tag)
+    if len(frames) != len(places[0]):
+        return None
+    if all(len(frame) == len(places) and _is_apart(frame) for frame in frames):
+        return frames
+    return None
+
+
+def _by_clock(places: list[list[Header]], tag: str) -> list[list[Header]] | None:
+    """Take the first image at every position, the second, and so on, if the tag's order allows.
+
+    It does where each frame ends before the next begins. Instance numbers also may run through
+    the frames of one position after the other.
+    """
+    if any(tag not in header.moments for place in places for header in place):
+        return None
+    ranked = [sorted(place, key=lambda header: header.moments[tag]) for place in places]
+    times = [tuple(header.moments[tag] for header in place) for place in ranked]
+    frames = [list(frame) for frame in zip(*ranked, strict=True)]
+    in_turn = tag == "InstanceNumber" and _apart(sorted(times)) and all(map(_distinct, times))
+    return frames if _apart(list(zip(*times, strict=True))) or in_turn else None
+
+
+def _apart(runs: Sequence[tuple[Any, ...]]) -> bool:
+    """Say whether each run of values ends before the next begins."""
+    return all(max(run) < min(later) for run, later in pairwise(runs))
+
+
+def _distinct(run: tuple[Any, ...]) -> bool:
+    return len(set(run)) == len(run)

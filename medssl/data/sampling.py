@@ -1,0 +1,120 @@
+"""Which cases come next: endless epochs cut into batches, and the loader that reads them.
+
+A batch is a function of (seed, step): a run that starts at a later step gets what the
+uninterrupted run got from there on.
+"""
+
+from collections.abc import Iterator
+from itertools import count, islice
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch.utils.data import DataLoader, Dataset
+
+from medssl.data.crops import Crops, CropSource, LabeledCrops, stack
+from medssl.data.randomness import stream
+from medssl.errors import ConfigError, DataError
+
+
+class Epochs:
+    """Batches of (epoch, row) draws.
+
+    An epoch shuffles the cases and deals them to its batches, so that no batch holds a case
+    twice, and none two cases of one subject unless the subject has more cases than the epoch
+    has batches. Cases that do not fill a last batch sit this epoch out; which ones is chance.
+    Where there are fewer cases than a batch holds, a batch goes on with the next epochs, and
+    the repeated cases are drawn anew there.
+
+    Args:
+        subjects: The subject of each case, as `Manifest.codes` numbers them.
+        num_steps: Batches of the whole run.
+        batch_size: Draws in a batch, of all ranks together.
+        seed: Begins every shuffle.
+        start_step: Batches of the run that are done.
+        rank: Which of the ranks this process is; it gets every `num_ranks`-th draw of a batch.
+        num_ranks: How many processes share a batch.
+    """
+
+    def __init__(
+        self,
+        subjects: Int[np.ndarray, "case"],
+        num_steps: int,
+        batch_size: int,
+        seed: int,
+        *,
+        start_step: int = 0,
+        rank: int = 0,
+        num_ranks: int = 1,
+    ) -> None:
+        if not len(subjects):
+            msg = "expected cases to draw from, got none: the split is empty or nothing was kept"
+            raise DataError(msg)
+        if batch_size % num_ranks:
+            msg = f"batch_size must be a multiple of the {num_ranks} processes, got {batch_size}"
+            raise ConfigError(msg)
+        self.subjects, self.seed = subjects, seed
+        self.num_steps, self.batch_size = num_steps, batch_size
+        self.start_step, self.rank, self.num_ranks = start_step, rank, num_ranks
+
+    def __len__(self) -> int:
+        """Return the number of batches that are left."""
+        return max(0, self.num_steps - self.start_step)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        whole = len(self.subjects) >= self.batch_size
+        batches = self._of_one_epoch() if whole else self._of_several_epochs()
+        for batch in islice(batches, len(self)):
+            yield batch[self.rank :: self.num_ranks]
+
+    def _of_one_epoch(self) -> Iterator[list[tuple[int, int]]]:
+        num_batches = len(self.subjects) // self.batch_size
+        first, done = divmod(self.start_step, num_batches)
+        for epoch in count(first):
+            for batch in self._deal(epoch, num_batches)[done if epoch == first else 0 :]:
+                yield [(epoch, row) for row in batch.tolist()]
+
+    def _of_several_epochs(self) -> Iterator[list[tuple[int, int]]]:
+        for step in count(self.start_step):
+            draws = range(step * self.batch_size, (step + 1) * self.batch_size)
+            places = [divmod(draw, len(self.subjects)) for draw in draws]
+            orders = {epoch: self._shuffle(epoch).tolist() for epoch in {e for e, _ in places}}
+            yield [(epoch, orders[epoch][place]) for epoch, place in places]
+
+    def _shuffle(self, epoch: int) -> Int[np.ndarray, "case"]:
+        generator = stream(self.seed, epoch, "order")
+        return torch.randperm(len(self.subjects), generator=generator).numpy()
+
+    def _deal(self, epoch: int, num_batches: int) -> Int[np.ndarray, "batch draw"]:
+        """Deal the shuffled cases, subject after subject, one to each batch in turn."""
+        rows = self._shuffle(epoch)[: num_batches * self.batch_size]
+        # Subjects in the order in which the shuffle first shows them.
+        _, first, inverse = np.unique(self.subjects[rows], return_index=True, return_inverse=True)
+        by_subject = rows[np.argsort(first[inverse], kind="stable")]
+        order = torch.randperm(num_batches, generator=stream(self.seed, epoch, "batches"))
+        return by_subject.reshape(self.batch_size, num_batches).T[order.numpy()]
+
+
+def loader(
+    source: CropSource, epochs: Epochs, *, num_workers: int
+) -> DataLoader[Crops | LabeledCrops]:
+    """Return the batches as an iterable whose length is the number of steps that are left.
+
+    What it yields does not depend on the number of workers or on how they are started, and
+    drawing from it does not touch torch's global generator.
+    """
+    return DataLoader(
+        cast(Dataset[Any], source),
+        batch_sampler=epochs,
+        collate_fn=stack,
+        num_workers=num_workers,
+        worker_init_fn=_use_one_thread,
+        persistent_workers=num_workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),
+    )
+
+
+def _use_one_thread(worker: int) -> None:
+    torch.set_num_threads(1)

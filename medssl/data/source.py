@@ -1,0 +1,95 @@
+"""Where the images of an index are: from a case's private ids to volumes.
+
+Besides `index` this is the one place that reads the private table of real paths.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from medssl.data.archive.private import read_files
+from medssl.data.manifest import Case
+from medssl.data.readers.dicom_series import DicomSeries
+from medssl.data.readers.nifti import Nifti
+from medssl.data.verdicts import Code, RefusedError
+from medssl.data.volume import Volume
+from medssl.errors import DataError
+from medssl.geometry import same_grid
+
+
+@dataclass(frozen=True)
+class Source:
+    """The images and labels behind a manifest that `index` wrote.
+
+    Args:
+        folder: The output folder of `index`.
+    """
+
+    folder: Path
+
+    def image(self, case: Case) -> Volume:
+        """Return the image on the grid and in the axis order of its files, rescaled.
+
+        Raises:
+            DataError: If it is not there any more, or not as it was.
+        """
+        kind, _, name = case.image_uri.partition(":")
+        if kind == "series":
+            return DicomSeries().read_images(self._slices(name))
+        return Nifti().read(self._file(case.image_uri), frame=case.frame)
+
+    def label(self, case: Case) -> Volume | None:
+        """Return the label, if there is one, on the grid of its file.
+
+        Raises:
+            DataError: If it does not lie on the image's grid.
+        """
+        if case.label_uri is None:
+            return None
+        label = Nifti().read(self._file(case.label_uri))
+        affine = np.array(case.affine, np.float64).reshape(4, 4)
+        if not same_grid(label.voxels.shape[1:], label.affine, case.shape, affine):
+            msg = (
+                f"case {case.case_id}: its label has shape {label.voxels.shape[1:]} and does not "
+                f"lie on the image's grid of shape {tuple(case.shape)}; see {self._table_path}"
+            )
+            raise RefusedError(Code.LABEL_GRID_DIFFERS, msg)
+        return label
+
+    @property
+    def _table_path(self) -> Path:
+        return self.folder / "private" / "files.parquet"
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        columns = self._table.select(["file_id", "path"]).to_pydict()
+        return dict(zip(columns["file_id"], columns["path"], strict=True))
+
+    @cached_property
+    def _table(self) -> Any:
+        return read_files(self.folder)
+
+    @cached_property
+    def _series(self) -> dict[str, list[tuple[Path, int | None]]]:
+        rows = self._table.filter(pc.is_valid(pc.field("position")))
+        found: dict[str, list[tuple[Path, int | None]]] = {}
+        for row in rows.sort_by("position").select(["case_id", "path", "image"]).to_pylist():
+            found.setdefault(row["case_id"], []).append((Path(row["path"]), row["image"]))
+        return found
+
+    def _slices(self, case_id: str) -> list[tuple[Path, int | None]]:
+        if case_id not in self._series:
+            msg = f"{self._table_path} knows no series of case {case_id}; index the archive again"
+            raise DataError(msg)
+        return self._series[case_id]
+
+    def _file(self, uri: str) -> Path:
+        kind, _, name = uri.partition(":")
+        if kind != "file" or name not in self._paths:
+            msg = f"{self._table_path} knows no {uri!r}; expected a manifest that `index` wrote"
+            raise DataError(msg)
+        return Path(self._paths[name])

@@ -1,0 +1,120 @@
+"""Encoder: the features of a trained network, pooled.
+
+Source: none; the coarsest feature map's mean over space, as methods pool it.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import nn
+
+from medssl.errors import ConfigError
+
+__all__ = ["Encoder"]
+
+
+class Encoder:
+    """Vectors as the network gives them, not normalized.
+
+    An image is extended to a multiple of the coarsest stride by repeating its border. Where
+    it is larger than a crop it is covered by crops at even distances, whose vectors are
+    averaged. A 2-D network describes a volume by the mean of its slices.
+
+    Args:
+        network: An encoder in evaluation mode; computing happens where its weights are.
+        crop_vox: Largest piece that the network sees at once; null for whole images. Take what
+            it was trained on where the norm layers depend on the size.
+        batch_size: Pieces at once.
+    """
+
+    kind: ClassVar[Literal["vector", "hash"]] = "vector"
+    learned: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        crop_vox: tuple[int, ...] | None = None,
+        batch_size: int = 4,
+    ) -> None:
+        known: Any = network
+        self.network, self.batch_size = network, batch_size
+        self.spatial_dims: int = known.spatial_dims
+        self.stride: int = known.strides[-1]
+        self.crop_vox = crop_vox
+        if batch_size < 1:
+            msg = f"batch_size must be at least 1, got {batch_size}"
+            raise ConfigError(msg)
+        if crop_vox is not None and (
+            len(crop_vox) != self.spatial_dims or any(side % self.stride for side in crop_vox)
+        ):
+            msg = (
+                f"crop_vox must be {self.spatial_dims} multiples of the network's coarsest "
+                f"stride {self.stride}, got {crop_vox}"
+            )
+            raise ConfigError(msg)
+
+    def volume(self, voxels: Float32[np.ndarray, "channel i j k"]) -> Float32[np.ndarray, "dim"]:
+        """Return the vector of a volume."""
+        if self.spatial_dims == 2:
+            return self.slices(voxels).mean(axis=0)
+        return self._pooled(voxels[None])[0]
+
+    def slices(
+        self, voxels: Float32[np.ndarray, "channel i j k"]
+    ) -> Float32[np.ndarray, "slice dim"]:
+        """Return the vector of each slice.
+
+        Raises:
+            ConfigError: If the network takes volumes.
+        """
+        if self.spatial_dims == 3:
+            msg = "a network with 3 spatial axes describes no slices: set unit to volume"
+            raise ConfigError(msg)
+        return self._pooled(np.moveaxis(voxels, -1, 0))
+
+    def _pooled(
+        self, images: Float32[np.ndarray, "image channel *spatial"]
+    ) -> Float32[np.ndarray, "image dim"]:
+        covered = padded(images, self.stride)
+        boxes = list(covering(covered.shape[2:], self.crop_vox or covered.shape[2:]))
+        places = list(product(range(len(images)), boxes))
+        rows = []
+        for start in range(0, len(places), self.batch_size):
+            batch = [
+                covered[image, :, *box] for image, box in places[start : start + self.batch_size]
+            ]
+            rows.append(self._mean_map(np.stack(batch)))
+        by_image = np.concatenate(rows).reshape(len(images), len(boxes), -1)
+        return by_image.mean(axis=1, dtype=np.float64).astype(np.float32)
+
+    def _mean_map(
+        self, crops: Float32[np.ndarray, "crop channel *spatial"]
+    ) -> Float32[np.ndarray, "crop dim"]:
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            coarsest = self.network(torch.from_numpy(crops).to(device))[-1]
+            return coarsest.flatten(2).mean(2).float().cpu().numpy()
+
+
+def padded(
+    images: Float[np.ndarray, "image channel *spatial"], multiple: int
+) -> Float[np.ndarray, "image channel *larger"]:
+    """Return images whose border is repeated until each side is a multiple."""
+    missing = [(0, -side % multiple) for side in images.shape[2:]]
+    return np.pad(images, [(0, 0), (0, 0), *missing], mode="edge")
+
+
+def covering(shape: tuple[int, ...], crop: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Return boxes of at most the crop's size that cover an image, at even distances."""
+    spans = []
+    for side, wanted in zip(shape, crop, strict=True):
+        length = min(side, wanted)
+        count = -(-side // length)
+        starts = np.linspace(0, side - length, count).round().astype(int).tolist()
+        spans.append([slice(start, start + length) for start in starts])
+    return product(*spans)

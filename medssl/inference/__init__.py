@@ -1,0 +1,1 @@
+"""How a trained model runs over whole images, back to the grid they came in."""

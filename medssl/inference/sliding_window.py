@@ -1,0 +1,78 @@
+"""Sliding window: a network trained on crops, run over a whole volume.
+
+Source: MONAI's `sliding_window_inference`; windows overlap and their logits are averaged under
+a Gaussian, as in Isensee et al., "nnU-Net", Nature Methods 2021, 10.1038/s41592-020-01008-z.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from monai.inferers.utils import sliding_window_inference
+from torch import Tensor
+
+Network = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlidingWindow:
+    """Runs a network window by window, or slice by slice where windows are two-dimensional.
+
+    Args:
+        window_vox: Extent of a window: three numbers, or two for networks of slices, which lie
+            across the third axis.
+        overlap: Share of a window's extent by which neighbors overlap.
+        batch_size: Windows that the network sees at once.
+        device_bytes: Up to this size the logits of a volume are summed on the image's device,
+            beyond it in main memory.
+    """
+
+    window_vox: tuple[int, ...]
+    overlap: float = 0.5
+    batch_size: int = 4
+    device_bytes: int = 2**31
+
+    def __post_init__(self) -> None:
+        if len(self.window_vox) not in (2, 3) or min(self.window_vox) < 1:
+            msg = f"window_vox must be 2 or 3 positive numbers, got {self.window_vox}"
+            raise ValueError(msg)
+        if not 0 <= self.overlap < 1:
+            msg = f"overlap must be in [0, 1), got {self.overlap}"
+            raise ValueError(msg)
+
+    @torch.inference_mode()
+    def __call__(
+        self, network: Network, image: Float[Tensor, "channel i j k"], num_classes: int
+    ) -> Float[Tensor, "class i j k"]:
+        """Return the probability of each class in each voxel, in float32.
+
+        The network must be in evaluation mode. Beyond the volume, where a window is larger than
+        it, there are zeros, as in the crops of training.
+        """
+        if len(self.window_vox) == 3:
+            logits = self._slide(network, image[None], num_classes)[0]
+        else:
+            slices = image.movedim(3, 0)
+            logits = self._slide(network, slices, num_classes).movedim(0, 3)
+        # In place: of many classes there is not always room for a second copy.
+        logits.sub_(logits.amax(dim=0, keepdim=True)).exp_()
+        return logits.div_(logits.sum(dim=0, keepdim=True))
+
+    def _slide(
+        self, network: Network, batch: Float[Tensor, "batch channel *spatial"], num_classes: int
+    ) -> Float[Tensor, "batch class *spatial"]:
+        # MONAI holds the weighted sum of logits and, for each spatial position, the weight.
+        sums = 4 * (num_classes + 1) * batch[:, 0].numel()
+        stitched = sliding_window_inference(
+            batch,
+            roi_size=self.window_vox,
+            sw_batch_size=self.batch_size,
+            predictor=lambda window: network(window).float(),
+            overlap=self.overlap,
+            mode="gaussian",
+            sw_device=batch.device,
+            device=batch.device if sums <= self.device_bytes else torch.device("cpu"),
+        )
+        return cast(Tensor, stitched)

@@ -1,0 +1,120 @@
+"""What a self-supervised model minimizes.
+
+An objective maps what a method computed (projections, dense features, prototypes) to
+a `Loss`. It is pure mathematics: it imports torch and nothing of medssl but this file,
+holds no network, and reads no batch. One file, one paper, one class. Its `forward` names
+what it takes of what the family's protocol offers, and computes in `full_precision`; one
+with negatives takes `group` and leaves pairs of the same subject out.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Loss(NamedTuple):
+    """Weighted terms, by name; a tuple of tensors, so that it crosses Fabric's wrapper."""
+
+    terms: dict[str, Tensor]
+
+    @property
+    def total(self) -> Float[Tensor, ""]:
+        """The scalar to differentiate: the sum of the terms."""
+        return torch.stack(tuple(self.terms.values())).sum()
+
+
+@runtime_checkable
+class PairObjective(Protocol):
+    """An objective on the projections of two views of the same cases, row by row.
+
+    A member may leave out any of the arguments; a method hands over those it names.
+    """
+
+    def __call__(
+        self,
+        z_a: Float[Tensor, "batch dim"],
+        z_b: Float[Tensor, "batch dim"],
+        group: Int[Tensor, "batch"],
+    ) -> Loss:
+        """Compare view a with view b of subjects `group`."""
+        ...
+
+
+@runtime_checkable
+class PartitionObjective(Protocol):
+    """An objective on views of places in volumes, of which it is known which part they lie in.
+
+    Attributes:
+        num_views: How many views of each item it needs at least.
+        volumes_multiple: What the number of volumes in a batch must be a multiple of.
+    """
+
+    num_views: int
+    volumes_multiple: int
+
+    def __call__(
+        self,
+        z: Float[Tensor, "view item dim"],
+        volume: Int[Tensor, "item"],
+        part: Int[Tensor, "item"],
+        subject: Int[Tensor, "item"],
+    ) -> Loss:
+        """Compare the views of items, of which each is one part of one volume of one subject."""
+        ...
+
+
+@runtime_checkable
+class RegionObjective(Protocol):
+    """An objective on the same regions in two feature maps of each item, row by row.
+
+    Attributes:
+        window_vox: Side of a region, in voxels of the map.
+    """
+
+    window_vox: int
+
+    def lattice(self, spatial_shape: Sequence[int]) -> Int[Tensor, "region axis"]:
+        """Return the first voxel of each region that it wants of maps of this shape."""
+        ...
+
+    def __call__(
+        self,
+        regions_a: Float[Tensor, "item region dim"],
+        regions_b: Float[Tensor, "item region dim"],
+    ) -> Loss:
+        """Compare view a with view b, region by region in the lattice's order."""
+        ...
+
+
+@runtime_checkable
+class SegmentationObjective(Protocol):
+    """An objective on the logits of crops, voxel by voxel, and the classes they should have."""
+
+    def __call__(
+        self,
+        logits: Float[Tensor, "item class *spatial"],
+        label: Int[Tensor, "item *spatial"],
+    ) -> Loss:
+        """Compare the logits with the label; class 0 is the background."""
+        ...
+
+
+def full_precision(forward: Callable[..., Loss]) -> Callable[..., Loss]:
+    """Make a `forward` compute in float32 at least, whatever precision surrounds it."""
+
+    @wraps(forward)
+    def widened(self: Any, *features: Tensor, **named: Tensor) -> Loss:
+        device = next(iter((*features, *named.values()))).device.type
+        with torch.autocast(device, enabled=False):
+            return forward(self, *map(_widen, features), **{k: _widen(v) for k, v in named.items()})
+
+    return widened
+
+
+def _widen(feature: Tensor) -> Tensor:
+    half = feature.is_floating_point() and feature.dtype.itemsize < 4
+    return feature.float() if half else feature

@@ -1,0 +1,48 @@
+"""Where and in what precision a run computes: Lightning Fabric, started."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from medssl.errors import ConfigError
+
+AVAILABLE: dict[str, Callable[[], bool]] = {
+    "auto": lambda: True,
+    "cpu": lambda: True,
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+}
+
+
+def start(*, device: str, devices: int, num_nodes: int, strategy: str, precision: str) -> Fabric:
+    """Return a Fabric whose ranks are up; all but `device` are Fabric's own arguments.
+
+    Convolutions are told to take algorithms that give the same bits each time: one seed gives
+    the same run on the same device.
+
+    Raises:
+        ConfigError: If this machine has no such device, or Fabric knows no such arguments.
+    """
+    if not AVAILABLE[device]():
+        msg = (
+            f"device is {device!r}, but torch finds none here; "
+            "set device=cpu, or see what `medssl doctor` says about this machine"
+        )
+        raise ConfigError(msg)
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    chosen: Any = precision
+    try:
+        fabric = Fabric(
+            accelerator=device,
+            devices=devices,
+            num_nodes=num_nodes,
+            strategy=strategy,
+            precision=chosen,
+        )
+    except ValueError as error:
+        msg = f"fabric.strategy={strategy!r}, fabric.precision={precision!r}: {error}"
+        raise ConfigError(msg) from error
+    fabric.launch()
+    return fabric

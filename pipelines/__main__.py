@@ -1,0 +1,56 @@
+"""The command line: `medssl STAGE [CONFIG] [--set KEY=VALUE ...] [--show]`.
+
+Flags do not grow: what a stage can be told stands in its config. Only the stage that was
+asked for is imported, and none to show a config.
+"""
+
+import argparse
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from medssl.config.load import dump, load
+from medssl.config.schema import schema, stages
+from medssl.errors import MedsslError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one stage; 0 if it went well, 2 if the user has something to fix."""
+    parser = argparse.ArgumentParser(prog="medssl", description=__doc__)
+    parser.add_argument("stage", choices=stages())
+    parser.add_argument("config", type=Path, nargs="?")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    parser.add_argument("--show", action="store_true", help="print the resolved config and stop")
+    args = parser.parse_args(argv)
+
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        config: Any = load(schema(args.stage), args.config, args.overrides)
+        if args.show:
+            print(dump(config), end="")
+        else:
+            importlib.import_module(f"pipelines.{args.stage}").run(config)
+    except MedsslError as error:
+        print(f"medssl: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("medssl: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Leave through every open block, so that runs end as failed and nothing is half-written."""
+    msg = "medssl: terminated by SIGTERM; the same command goes on from here"
+    print(msg, file=sys.stderr)
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""Train a segmentation network with few labels: a cached manifest in, a task model out.
+
+medssl finetune configs/finetune/segmentation.yaml --set from_scratch=true
+
+A killed run goes on where it last saved, with the same result; a finished one is left alone.
+The export is `weights.safetensors`, `card.json` (with the class names), `subjects.parquet` and
+`history.parquet`; figures go to the tracker alone, since they show patients. Of the val split
+only what is labeled is read, and nothing of the test split.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from medssl.config.component import build
+from medssl.config.load import dump
+from medssl.config.stages.finetune import Finetune
+from medssl.data.augment import augment_labeled
+from medssl.data.crops import LabeledCrops
+from medssl.data.sampling import Epochs, loader
+from medssl.data.views import LabeledViews
+from medssl.errors import ConfigError
+from medssl.inference.sliding_window import SlidingWindow
+from medssl.methods.segmentation import Segmentation
+from medssl.models.export import check_unseen, seen_cases, write_export
+from medssl.models.network import DenseNetwork
+from medssl.tracking import Run
+from medssl.tracking.silent import Silent
+from medssl.training.checkpoint import StateFolder
+from medssl.training.fabric import start
+from medssl.training.loop import Hook
+from pipelines._extra_steps import extra_steps
+from pipelines._figures import draw_curves
+from pipelines._labeled import Cases, check_labels, choose, validation_dice
+from pipelines._mask_figures import draw_planes, middle_planes
+from pipelines._network import Architecture, load_weights, plan_network
+from pipelines._progress import track
+from pipelines._records import record_of
+from pipelines._runs import contract_of, identify, is_done, provenance
+from pipelines._training import Training
+
+LICENCE_NOTE = (
+    "Weights were learned from the images and labels of the manifest named under provenance and, "
+    "where init names one, from an earlier export; their terms apply."
+)
+SHOWN = 8  # crops of a batch in the figure
+
+
+def run(cfg: Finetune) -> None:
+    """Read the labeled cases, build the network, train it, keep it."""
+    identity = identity_of(cfg)
+    state = StateFolder(cfg.output.with_name(f"{cfg.output.name}.state"))
+    if is_done(cfg.output, identity) and not state.path.exists():
+        print(f"nothing to do, this run is finished: {cfg.output}")
+        return
+
+    # Data
+    cases = choose(cfg.manifest, count=cfg.labels.count, draw=cfg.labels.draw)
+    notes = check_labels(cases, cfg.classes)
+    fabric = start_fabric(cfg)
+    batches = Batches(cfg, cases, fabric)
+
+    # Model
+    model = make_model(cfg, cases, batches.spatial_dims)
+    method = Segmentation(model.network, objective=build(cfg.objective)).to(fabric.device)
+
+    # Training
+    with fabric.rank_zero_first():
+        state.claim(identity)
+    extra = extra_steps(
+        cfg.extra_steps_from, method, cfg.optim, batches.between, fabric=fabric, folder=state.path
+    )
+    tracker = build(cfg.tracker) if fabric.is_global_zero else Silent()
+    title = f"finetune {cfg.output.name}"
+    with tracker.run(title, config=dump(cfg), resume=state.run_id) as tracked:
+        if fabric.is_global_zero:
+            tracked.dataset(record_of(cases.train, cfg.manifest, context="train"))
+            report(tracked, state, [*notes, extra.sentence, model.coverage])
+        num_steps = cfg.optim.num_steps + extra.num_steps
+        training = Training(
+            method, cfg.optim, num_steps=num_steps, fabric=fabric, state=state, tracked=tracked
+        )
+        training.run(
+            lambda step: batches.between(step, num_steps),
+            log_every=cfg.log_every,
+            save_every=cfg.save_every,
+            hooks=watchers(cfg, training, model.network, cases),
+        )
+
+        # Result
+        if fabric.is_global_zero:
+            keep(cfg, cases, model, training, provenance(identity))
+            tracked.artifact(cfg.output)
+    fabric.barrier()
+    if fabric.is_global_zero:
+        state.remove()
+        print(f"fine-tuned on {len(cases.train)} labeled cases: {cfg.output}")
+
+
+def identity_of(cfg: Finetune) -> dict[str, Any]:
+    """Return what decides the result: the config and the files that it names."""
+    return identify(
+        cfg,
+        manifest=cfg.manifest,
+        init=cfg.init.export / "weights.safetensors" if cfg.init else None,
+        extra_steps_from=cfg.extra_steps_from / "card.json" if cfg.extra_steps_from else None,
+    )
+
+
+def start_fabric(cfg: Finetune) -> Any:
+    """Return the ranks and the precision that the config asks for."""
+    return start(
+        device=cfg.device,
+        devices=cfg.fabric.devices,
+        num_nodes=cfg.fabric.num_nodes,
+        strategy=cfg.fabric.strategy,
+        precision=cfg.fabric.precision,
+    )
+
+
+class Model(NamedTuple):
+    """A network, what it is made of, and where its weights are from."""
+
+    network: DenseNetwork
+    architecture: Architecture
+    coverage: str
+
+
+def make_model(cfg: Finetune, cases: Cases, spatial_dims: int) -> Model:
+    """Build the network and fill it from the export, if it is to start from one.
+
+    Raises:
+        ConfigError: If it has other axes than the crops.
+        DataError: If the export was trained on a held-out subject, or fills too little.
+    """
+    torch.manual_seed(cfg.seed)
+    architecture = plan_network(cfg.encoder, cfg.decoder, cfg.init)
+    network = architecture.network(len(cfg.classes) + 1)
+    if network.encoder.spatial_dims != spatial_dims:
+        msg = (
+            f"encoder {architecture.encoder.name} has {network.encoder.spatial_dims} spatial axes, "
+            f"crops {cfg.crops.name} has {spatial_dims}; set spatial_dims of either"
+        )
+        raise ConfigError(msg)
+    if cfg.init and not cfg.from_scratch:
+        check_unseen(cfg.init.export, cases.held_out.table)
+    return Model(
+        network, architecture, load_weights(network, cfg.init, from_scratch=cfg.from_scratch)
+    )
+
+
+class Batches:
+    """Labeled views on the device: crops come from the loader and are augmented where used."""
+
+    def __init__(self, cfg: Finetune, cases: Cases, fabric: Any) -> None:
+        self.cfg, self.fabric = cfg, fabric
+        self.source = build(cfg.crops, cases.train, cases.root, cfg.seed)
+        self.spatial_dims: int = self.source.spatial_dims
+        self.subjects = cases.train.codes("subject_id")
+        self.operations = tuple(build(operation) for operation in cfg.views)
+
+    def between(self, start_step: int, num_steps: int) -> Iterator[LabeledViews]:
+        """Yield the views of each step from `start_step` to the last of `num_steps`."""
+        epochs = Epochs(
+            self.subjects,
+            num_steps=num_steps,
+            batch_size=self.cfg.optim.batch_size,
+            seed=self.cfg.seed,
+            start_step=start_step,
+            rank=self.fabric.global_rank,
+            num_ranks=self.fabric.world_size,
+        )
+        batches = loader(self.source, epochs, num_workers=self.cfg.num_workers)
+        left = num_steps - start_step
+        for crops in track(batches, total=left, label="finetune", unit="steps"):
+            image, label = (self.fabric.to_device(part) for part in (crops.image, crops.label))
+            # The seeds stay on the CPU, where parameters are drawn.
+            yield augment_labeled(LabeledCrops(image, label, crops.seed), self.operations)
+
+
+def report(tracked: Run, state: StateFolder, notes: Sequence[str]) -> None:
+    """Print what is known before the first step, and keep it with the run."""
+    text = "\n".join(notes)
+    print(text)
+    path = state.path / "coverage.txt"
+    path.write_text(text + "\n")
+    tracked.artifact(path)
+
+
+def watchers(cfg: Finetune, training: Training, network: DenseNetwork, cases: Cases) -> list[Hook]:
+    """Return what looks at the network while it learns, and draws at the end."""
+    window = SlidingWindow(window_vox=crop_vox(cfg), overlap=cfg.window_overlap)
+
+    def validate(done: int, views: LabeledViews) -> None:
+        found = validation_dice(
+            network, cases, window=window, classes=cfg.classes, fabric=training.fabric
+        )
+        training.note(done, {f"val/{name}": value for name, value in found.items()})
+
+    def draw(done: int, views: LabeledViews) -> None:
+        figures = training.state.path / "figures"
+        image, label = (
+            part[:SHOWN].cpu().numpy() for part in (views.image[:, 0].float(), views.label)
+        )
+        planes = middle_planes(image, label)
+        draw_planes([planes], figures / "crops.png", class_names=cfg.classes)
+        curves = training.history.curves("train/")
+        shown = {name: curves[name] for name in curves if name not in {"lr", "gradient_norm"}}
+        draw_curves(shown, figures / "loss.png", title=cfg.output.name)
+        training.tracked.artifact(figures)
+
+    seen = [Hook(cfg.validate_every, validate)] if len(cases.val) else []
+    return [*seen, Hook(training.num_steps, draw)]
+
+
+def crop_vox(cfg: Finetune) -> tuple[int, ...]:
+    """Return the extent of a crop, which is that of a window later on."""
+    return tuple(cfg.crops.params["crop_vox"])
+
+
+def keep(
+    cfg: Finetune, cases: Cases, model: Model, training: Training, origin: dict[str, Any]
+) -> None:
+    """Write the export: what it takes to build the network again and to feed it."""
+    card = {
+        "default": "encoder",
+        **model.architecture.described(),
+        "classes": list(cfg.classes),
+        "spatial_dims": model.network.encoder.spatial_dims,
+        "crop_vox": list(crop_vox(cfg)),
+        "preprocessing": contract_of(cfg.manifest, cases.train),
+        "licence_note": LICENCE_NOTE,
+        "provenance": origin
+        | {
+            "num_steps": training.num_steps,
+            "training_time_s": training.elapsed_s,
+            "case_ids": cases.train.table["case_id"].to_pylist(),
+        },
+    }
+    earlier = [cfg.init.export] if cfg.init and not cfg.from_scratch else []
+    write_export(
+        cfg.output,
+        model.network.parts,
+        card,
+        subjects=seen_cases(cases.train.table, earlier),
+        history=training.history.table(),
+    )

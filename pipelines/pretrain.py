@@ -1,0 +1,262 @@
+"""Pretrain networks without labels: the train split of a cached manifest in, an export out.
+
+medssl pretrain configs/pretrain/vicreg.yaml --set optim.optimizer.lr=3e-4
+
+A killed run goes on where it last saved, with the same result; a finished one is left alone.
+The export is `weights.safetensors`, `card.json`, `subjects.parquet` and `history.parquet` (the
+logged numbers); figures go to the tracker alone, since they show patients.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from medssl.config.component import Component, build, described, recall
+from medssl.config.load import dump
+from medssl.config.stages.pretrain import Init, Pretrain
+from medssl.data.augment import augment
+from medssl.data.crops import Crops
+from medssl.data.manifest import Manifest, read_manifest
+from medssl.data.sampling import Epochs, loader
+from medssl.data.views import Views
+from medssl.errors import ConfigError, DataError
+from medssl.evaluation.representation import diagnose
+from medssl.models.export import coverage_table, load_part, read_card, seen_cases, write_export
+from medssl.tracking.silent import Silent
+from medssl.training.checkpoint import StateFolder
+from medssl.training.fabric import start
+from medssl.training.loop import Hook
+from pipelines._figures import draw_curves, draw_views
+from pipelines._progress import track
+from pipelines._records import record_of
+from pipelines._runs import contract_of, identify, is_done, provenance
+from pipelines._training import Training
+
+LICENCE_NOTE = (
+    "Weights were learned from the images of the manifest named under provenance and, where init "
+    "names one, from an earlier export; the terms of those images and of that export apply."
+)
+SHOWN = 8  # items of a batch in the figure of its views
+
+
+def run(cfg: Pretrain) -> None:
+    """Read the cases, build the networks, train, keep what the method exports."""
+    weights = cfg.init.export / "weights.safetensors" if cfg.init else None
+    identity = identify(cfg, manifest=cfg.manifest, init=weights)
+    state = StateFolder(cfg.output.with_name(f"{cfg.output.name}.state"))
+    if is_done(cfg.output, identity) and not state.path.exists():
+        print(f"nothing to do, this run is finished: {cfg.output}")
+        return
+
+    # Data
+    manifest = train_cases(cfg)
+    contract = contract_of(cfg.manifest, manifest)
+    source = build(cfg.crops, manifest, cfg.manifest.parent, cfg.seed)
+
+    # Model
+    fabric = start_ranks(cfg)
+    torch.manual_seed(cfg.seed)
+    networks = make_networks(cfg, spatial_dims=source.spatial_dims)
+    method = build(cfg.method, *networks.parts.values()).to(fabric.device)
+
+    # Training
+    with fabric.rank_zero_first():
+        state.claim(identity)
+    tracker = build(cfg.tracker) if fabric.is_global_zero else Silent()
+    title = f"pretrain {cfg.output.name}"
+    with tracker.run(title, config=dump(cfg), resume=state.run_id) as tracked:
+        tracked.dataset(record_of(manifest, cfg.manifest, context="pretrain"))
+        steps, batches = cfg.optim.num_steps, Batches(cfg, fabric, manifest, source)
+        training = Training(
+            method, cfg.optim, num_steps=steps, fabric=fabric, state=state, tracked=tracked
+        )
+        hooks = watch(cfg, training, networks.encoder)
+        training.run(
+            batches.starting_at, log_every=cfg.log_every, save_every=cfg.save_every, hooks=hooks
+        )
+
+        # Result
+        if fabric.is_global_zero:
+            spent_s = training.elapsed_s + earlier_s(cfg)
+            how = provenance(identity) | {"training_time_s": spent_s, "num_steps": steps}
+            card = networks.card(method.exports(), contract) | {"provenance": how}
+            keep(cfg, method.exports(), card, manifest=manifest, training=training)
+    fabric.barrier()
+    if fabric.is_global_zero:
+        state.remove()
+        print(f"pretrained on {len(manifest)} cases: {cfg.output}")
+
+
+def earlier_s(cfg: Pretrain) -> float:
+    """Return how long the export that this run begins from was trained, and those before it."""
+    if cfg.init is None:
+        return 0.0
+    spent_s: float = read_card(cfg.init.export)["provenance"]["training_time_s"]
+    return spent_s
+
+
+def start_ranks(cfg: Pretrain) -> Any:
+    """Return a Fabric among whose ranks the batch divides."""
+    num_ranks = cfg.fabric.devices * cfg.fabric.num_nodes
+    if cfg.optim.batch_size % num_ranks:
+        msg = f"optim.batch_size must divide among {num_ranks} ranks, got {cfg.optim.batch_size}"
+        raise ConfigError(msg)
+    return start(
+        device=cfg.device,
+        devices=cfg.fabric.devices,
+        num_nodes=cfg.fabric.num_nodes,
+        strategy=cfg.fabric.strategy,
+        precision=cfg.fabric.precision,
+    )
+
+
+def train_cases(cfg: Pretrain) -> Manifest:
+    """Return the cases to learn from: the train split, whatever else the manifest holds."""
+    manifest = read_manifest(cfg.manifest).split("train")
+    if not len(manifest):
+        msg = f"{cfg.manifest}: no case has split 'train'; see how `index` was told to split"
+        raise DataError(msg)
+    return manifest
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Modules by part (`encoder`, perhaps `decoder`), and the components that they are."""
+
+    parts: Mapping[str, nn.Module]
+    components: Mapping[str, Component]
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The backbone."""
+        return self.parts["encoder"]
+
+    def card(
+        self, exported: Mapping[str, nn.Module], contract: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return what it takes to build the exported parts and to feed them."""
+        trees = {
+            part: described(component) if part in exported else None
+            for part, component in self.components.items()
+        }
+        return {
+            "default": "encoder",
+            "decoder": None,
+            **trees,
+            "spatial_dims": self.encoder.spatial_dims,
+            "preprocessing": contract,
+            "licence_note": LICENCE_NOTE,
+        }
+
+
+def make_networks(cfg: Pretrain, *, spatial_dims: int) -> Networks:
+    """Build encoder and decoder, from the config or as an export's card says; fill the latter.
+
+    Raises:
+        ConfigError: If the encoder is not for images of `spatial_dims` axes.
+        DataError: If the export has no such part, or it fills too little.
+    """
+    brought = {part: brought_by(cfg.init, part) for part in cfg.init.parts} if cfg.init else {}
+    named = {"encoder": cfg.encoder, "decoder": cfg.decoder} | brought
+    components = {part: component for part, component in named.items() if component}
+    encoder = build(components["encoder"])
+    if encoder.spatial_dims != spatial_dims:
+        msg = (
+            f"encoder {components['encoder'].name} takes images of {encoder.spatial_dims} axes, "
+            f"crops {cfg.crops.name} has {spatial_dims}; set spatial_dims of either"
+        )
+        raise ConfigError(msg)
+    parts = {"encoder": encoder}
+    if "decoder" in components:
+        shape = (encoder.channels, encoder.strides, encoder.spatial_dims)
+        parts["decoder"] = build(components["decoder"], *shape)
+    if cfg.init:
+        for part in cfg.init.parts:
+            fill(cfg.init, part, parts[part])
+    return Networks(parts, components)
+
+
+def brought_by(init: Init, part: str) -> Component:
+    """Return the architecture of a part of the export that the run starts from."""
+    tree = read_card(init.export).get(part)
+    if not tree:
+        msg = f"{init.export}/card.json describes no {part}; take it out of init.parts"
+        raise DataError(msg)
+    return recall(f"medssl.models.{part}s", tree)
+
+
+def fill(init: Init, part: str, module: nn.Module) -> None:
+    """Load a part's weights and say what was loaded."""
+    coverage = load_part(init.export, part, module, min_coverage=init.min_coverage)
+    print(f"{part} of {init.export} fills {coverage.filled:.1%}\n{coverage_table(coverage)}")
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Views on the device: crops are read by the loader and augmented where they are used."""
+
+    cfg: Pretrain
+    fabric: Any
+    manifest: Manifest
+    source: Any
+
+    def starting_at(self, step: int) -> Iterator[Views]:
+        """Yield the views of each step that is left."""
+        operations = tuple(build(operation) for operation in self.cfg.views)
+        left = self.cfg.optim.num_steps - step
+        for crops in track(self.crops(step), total=left, label="pretrain", unit="steps"):
+            moved = [
+                part if name == "seed" else self.fabric.to_device(part)
+                for name, part in crops._asdict().items()
+            ]
+            yield augment(Crops(*moved), operations, plain_views=self.cfg.plain_views)
+
+    def crops(self, step: int) -> Iterable[Crops]:
+        """Return this rank's share of each batch that is left."""
+        epochs = Epochs(
+            self.manifest.codes("subject_id"),
+            num_steps=self.cfg.optim.num_steps,
+            batch_size=self.cfg.optim.batch_size,
+            seed=self.cfg.seed,
+            start_step=step,
+            rank=self.fabric.global_rank,
+            num_ranks=self.fabric.world_size,
+        )
+        return loader(self.source, epochs, num_workers=self.cfg.num_workers)
+
+
+def watch(cfg: Pretrain, training: Training, encoder: Any) -> list[Hook]:
+    """Return what looks at the representation now and then, and at the views at the end."""
+
+    def look(done: int, views: Views) -> None:
+        with torch.no_grad(), training.fabric.autocast():
+            z_a, z_b = (encoder(views.images[view])[-1].flatten(2).mean(2) for view in (0, -1))
+        if len(z_a) > 1:  # one row has no spread to speak of
+            found = diagnose(z_a, z_b)
+            training.note(done, {f"representation/{key}": value for key, value in found.items()})
+
+    def show(done: int, views: Views) -> None:
+        images = views.images[:, :SHOWN, 0].detach().float().cpu().numpy()
+        draw_views(images.swapaxes(0, 1), training.state.path / "figures" / "views.png")
+
+    return [Hook(cfg.diagnose_every, look), Hook(cfg.optim.num_steps, show)]
+
+
+def keep(
+    cfg: Pretrain,
+    parts: Mapping[str, nn.Module],
+    card: Mapping[str, Any],
+    *,
+    manifest: Manifest,
+    training: Training,
+) -> None:
+    """Write the export; hand it and the figures to the tracker."""
+    subjects = seen_cases(manifest.table, [cfg.init.export] if cfg.init else [])
+    write_export(cfg.output, parts, card, subjects=subjects, history=training.history.table())
+    figures = training.state.path / "figures"
+    draw_curves(training.history.curves("train/"), figures / "losses.png", title=cfg.output.name)
+    training.tracked.artifact(figures)
+    training.tracked.artifact(cfg.output)

@@ -1,0 +1,99 @@
+"""Run a study: all its steps in order, under one parent run, each step only if it has to.
+
+medssl study configs/study/demo.yaml --set all.device=cuda
+
+A cell whose config, inputs and package version are those of its last finished run is skipped;
+one that was interrupted goes on where it stopped; one whose config changed runs anew, and what
+it wrote before is kept once under `replaced/`.
+"""
+
+import importlib
+import json
+import resource
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from medssl.config.component import Component, build
+from medssl.config.load import dump
+from medssl.config.stages.study import Study
+from medssl.errors import MedsslError
+from medssl.tracking import Run
+from pipelines._cells import Cell, cell_name, lay_out
+from pipelines._files import write_json
+
+RECORDS = ".records"
+
+
+def run(cfg: Study) -> None:
+    """Lay the study out, run what is not done, and say where to look."""
+    cells = lay_out(cfg)
+    cfg.output.mkdir(parents=True, exist_ok=True)
+    parent = cfg.output / RECORDS / "parent.json"
+    tracker = build(_with(cfg.tracker, experiment=cfg.name))
+    resume = json.loads(parent.read_text())["run_id"] if parent.is_file() else None
+
+    with tracker.run(cfg.name, config=dump(cfg), resume=resume) as tracked:
+        write_json({"run_id": tracked.run_id}, parent)
+        for number, cell in enumerate(cells, start=1):
+            _step(cfg, cell, f"[{number}/{len(cells)}]", tracked)
+        opened_by = tracked.opened_by
+
+    print(f"study {cfg.name} is complete: {cfg.output}")
+    if opened_by:
+        print(f"look at it with:\n  {opened_by}")
+
+
+def _step(cfg: Study, cell: Cell, place: str, tracked: Run) -> None:
+    """Run one cell unless its record says that it is done."""
+    record = cfg.output / RECORDS / cell.step / f"{cell_name(cell.values) or 'only'}.json"
+    known = json.loads(record.read_text()) if record.is_file() else {}
+    if known == {"fingerprint": cell.fingerprint, "finished": True}:
+        print(f"{place} {cell.title}: unchanged, skipped", flush=True)
+        return
+    if known.get("fingerprint") != cell.fingerprint:
+        _set_aside(cell.output, cfg.output / "replaced" / cell.step)
+    write_json({"fingerprint": cell.fingerprint, "finished": False}, record)
+    print(f"{place} {cell.title}", flush=True)
+    elapsed_s = _call(cfg, cell, tracked)
+    write_json({"fingerprint": cell.fingerprint, "finished": True}, record)
+    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    tracked.metrics(0, {f"time_s/{cell.title}": elapsed_s, f"peak_gib/{cell.title}": peak_gib})
+    print(f"{place} {cell.title}: {elapsed_s:.1f} s, peak memory {peak_gib:.2f} GiB", flush=True)
+
+
+def _call(cfg: Study, cell: Cell, tracked: Run) -> float:
+    """Run the cell's stage as a child of the study; return how long it took."""
+    config = cell.config
+    if hasattr(config, "tracker"):
+        own = {"experiment": cfg.name, "parent": tracked.run_id, "title": cell.title}
+        config = replace(config, tracker=_with(cfg.tracker, **own))
+    began = time.monotonic()
+    try:
+        importlib.import_module(f"pipelines.{cell.stage}").run(config)
+    except MedsslError as error:
+        msg = f"step {cell.title}: {error}"
+        raise type(error)(msg) from error
+    return time.monotonic() - began
+
+
+def _with(tracker: Component, **own: Any) -> Component:
+    """Return the tracker with those arguments that it takes."""
+    return replace(
+        tracker,
+        params={key: own.get(key, value) for key, value in tracker.params.items()},
+    )
+
+
+def _set_aside(output: Path, folder: Path) -> None:
+    """Keep what another config wrote once, and its resumable state not at all."""
+    state = output.with_name(f"{output.name}.state")
+    if state.exists():
+        shutil.rmtree(state)
+    if output.exists():
+        kept = folder / output.name
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        output.rename(kept)

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from medssl.data.augment import augment, augment_labeled, carry_out, plan
+from medssl.data.crops import Crops, LabeledCrops
+from medssl.data.views.affine import Affine
+from medssl.data.views.blur import Blur
+from medssl.data.views.crop_resize import CropResize
+from medssl.data.views.gamma import Gamma
+from medssl.data.views.intensity_shift import IntensityShift
+from medssl.data.views.noise import Noise
+
+SHAPES = [(9, 12), (9, 8, 7)]
+FLIPS = (0.5, 0.5, 0.5)
+EVERY = [Affine(flip=FLIPS), CropResize(), IntensityShift(), Gamma(), Blur(), Noise()]
+
+
+@pytest.fixture(params=SHAPES)
+def crops(request):
+    generator = torch.Generator().manual_seed(0)
+    return Crops(
+        image=torch.rand(3, 2, 1, *request.param, generator=generator),
+        seed=torch.arange(6).reshape(3, 2),
+        volume=torch.tensor([0, 0, 1]),
+        part=torch.tensor([0, 1, 0]),
+        subject=torch.tensor([5, 5, 3]),
+    )
+
+
+@pytest.fixture
+def labeled(crops):
+    """Labels of six classes; the image is the label in other numbers."""
+    label = (crops.image[:, 0, 0] * 6).long()
+    return LabeledCrops((label * 10).float()[:, None], label, crops.seed[:, 0])
+
+
+def test_a_view_is_of_its_item_and_its_seed(crops):
+    views = augment(crops, EVERY)
+    assert views.images.shape == (2, 3, *crops.image.shape[2:])
+    for item in range(3):
+        for view in range(2):
+            planned = plan(EVERY, [2 * item + view], tuple(crops.image.shape[3:]))
+            alone = carry_out(planned, crops.image[item, view][None])[0]
+            torch.testing.assert_close(views.images[view, item], alone, rtol=0, atol=1e-6)
+    for key in ("volume", "part", "subject"):
+        assert torch.equal(getattr(views, key), getattr(crops, key))
+
+
+def test_other_seeds_give_other_views(crops):
+    views, again = augment(crops, EVERY), augment(crops, EVERY)
+    assert torch.equal(views.images, again.images)
+    others = augment(crops._replace(seed=crops.seed + 6), EVERY)
+    assert not (views.images == others.images).flatten(2).all(2).any()
+
+
+@pytest.mark.parametrize("plain_views", [0, 1, 2])
+def test_plain_views_stay_as_cut_and_the_others_do_not_notice(crops, plain_views):
+    views = augment(crops, EVERY, plain_views=plain_views)
+    cut = crops.image.transpose(0, 1)
+    assert torch.equal(views.images[:plain_views], cut[:plain_views])
+    torch.testing.assert_close(
+        views.images[plain_views:], augment(crops, EVERY).images[plain_views:]
+    )
+
+
+def test_without_operations_views_are_the_crops(crops):
+    assert torch.equal(augment(crops, []).images, crops.image.transpose(0, 1))
+
+
+def test_an_operation_more_does_not_change_what_those_before_draw():
+    seeds, spatial = range(20), (9, 8, 7)
+    fewer = plan([Affine(p=0.5), Gamma(p=0.5)], seeds, spatial)
+    more = plan([Affine(p=0.5), Gamma(p=0.5), Noise(p=0.5), CropResize(p=0.0)], seeds, spatial)
+    assert fewer.moved == more.moved
+    assert torch.equal(fewer.matrices, more.matrices)
+    assert fewer.changes[0].views == more.changes[0].views
+    assert torch.equal(fewer.changes[0].parameters, more.changes[0].parameters)
+
+
+def test_two_noises_have_fields_of_their_own():
+    (one, other) = plan([Noise(), Noise()], [0, 1], (4, 4)).changes
+    assert len({*one.seeds, *other.seeds}) == 4
+
+
+def test_moves_are_composed_in_their_order():
+    """Of moves by whole voxels, one resampling is as good as two."""
+    quarter = Affine(rotation_deg=0.0, scale=(1.0, 1.0), shift=0.0, flip=(1.0, 0.0, 0.0))
+    image = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def one_by_one(operations):
+        result = image
+        for position in range(len(operations)):
+            alone = [Affine(p=0.0)] * position
+            result = carry_out(plan([*alone, operations[position]], [3], (8, 8)), result)
+        return result
+
+    corner = _Corner()
+    for operations in ([quarter, corner], [corner, quarter]):
+        together = carry_out(plan(operations, [3], (8, 8)), image)
+        torch.testing.assert_close(together, one_by_one(operations))
+    assert not torch.allclose(one_by_one([quarter, corner]), one_by_one([corner, quarter]))
+
+
+class _Corner:
+    """Shift by two voxels along the first axis."""
+
+    p = 1.0
+
+    def draw(self, generator, spatial_dims):
+        return torch.zeros(1)
+
+    def matrix(self, parameters, spatial):
+        matrix = torch.eye(len(spatial) + 1).repeat(len(parameters), 1, 1)
+        matrix[:, 0, -1] = 2.0
+        return matrix
+
+
+def test_a_label_moves_with_its_image(labeled):
+    turned = Affine(rotation_deg=0.0, scale=(1.0, 1.0), shift=0.0, flip=FLIPS)
+    views = augment_labeled(labeled, [turned])
+    assert not torch.equal(views.label, labeled.label)
+    torch.testing.assert_close(views.image[:, 0], views.label * 10.0, rtol=0, atol=1e-3)
+
+
+def test_a_label_takes_the_nearest_class_and_background_beyond_the_border(labeled):
+    views = augment_labeled(labeled, [Affine(rotation_deg=40.0, shift=0.3), Noise(), Gamma()])
+    assert views.label.dtype == torch.int64
+    assert set(views.label.unique().tolist()) <= set(range(6))
+    solid = labeled._replace(label=torch.ones_like(labeled.label), image=labeled.image * 0 + 1)
+    views = augment_labeled(solid, [Affine(rotation_deg=0.0, scale=(0.5, 0.5), shift=0.0)])
+    assert set(views.label.unique().tolist()) == {0, 1}
+    inside = np.prod(views.label.shape[1:]) * 0.5 ** (views.label.ndim - 1)
+    assert views.label[0].sum().item() == pytest.approx(inside, rel=0.35)
+    assert (views.image[:, 0][views.label == 0] < 0.8).all()
+
+
+def test_intensities_leave_the_label_alone(labeled):
+    views = augment_labeled(labeled, [IntensityShift(), Gamma(), Noise(), Blur()])
+    assert torch.equal(views.label, labeled.label)
+    assert not torch.equal(views.image, labeled.image)
+
+
+@pytest.mark.parametrize("spatial", SHAPES)
+def test_everything_happens_on_the_device_of_the_images(spatial):
+    """Without the noise, whose generator needs the real device."""
+    operations = [operation for operation in EVERY if not isinstance(operation, Noise)]
+    operations += [Affine(p=0.5), Gamma(p=0.5)]
+    planned = plan(operations, range(4), spatial)
+    assert 0 < len(planned.changes[-1].views) < 4
+    images = torch.rand(4, 1, *spatial, generator=torch.Generator().manual_seed(0))
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        there = mode.from_tensor(images).to("cuda")
+        found = carry_out(planned, there)
+    assert found.device.type == "cuda"
+    assert found.shape == images.shape
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("spatial", SHAPES)
+def test_a_gpu_gives_what_the_cpu_gives_but_for_the_noise(spatial):
+    planned = plan(EVERY[:-1], range(4), spatial)
+    images = torch.rand(4, 1, *spatial, generator=torch.Generator().manual_seed(0))
+    found = carry_out(planned, images.cuda()).cpu()
+    torch.testing.assert_close(found, carry_out(planned, images), rtol=0, atol=1e-4)
+    noise = plan([Noise()], range(4), spatial)
+    assert torch.equal(carry_out(noise, images.cuda()), carry_out(noise, images.cuda()))

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from medssl.errors import DataError
+from medssl.evaluation.bootstrap import interval
+from medssl.evaluation.comparison import Comparison, Score
+
+COMPARE = Comparison(
+    arm="arm", reference="scratch", draw="draw", confidence=0.9, num_resamples=500, seed=3
+)
+
+
+def scores(tables, **axes):
+    """Return a score for each (draw, subject) of each arm's table, of one class `a`."""
+    return [
+        Score(
+            cell={"arm": arm, "draw": str(d), **axes},
+            subject_id=f"s{s}",
+            class_name="a",
+            value=table[d, s],
+        )
+        for arm, table in tables.items()
+        for d in range(table.shape[0])
+        for s in range(table.shape[1])
+    ]
+
+
+@pytest.fixture
+def tables():
+    scratch = np.random.default_rng(0).normal(size=(3, 7))
+    return {"scratch": scratch, "pretrained": scratch + 0.5 + 0.1 * np.sin(scratch)}
+
+
+def settings(**more):
+    return {"confidence": 0.9, "num_resamples": 500, "seed": 3} | more
+
+
+def test_differences_are_paired_by_draw_and_subject(tables):
+    given = scores(tables, labels="2")
+    shuffled = [given[n] for n in np.random.default_rng(1).permutation(len(given))]
+    lines = {(line.arm, line.class_name): line for line in COMPARE(shuffled)}
+    pretrained, scratch = lines["pretrained", "a"], lines["scratch", "a"]
+    assert scratch.score == interval(tables["scratch"], **settings())
+    assert scratch.difference is None
+    difference = tables["pretrained"] - tables["scratch"]
+    assert pretrained.difference == interval(difference, **settings())
+    assert (pretrained.num_draws, pretrained.num_subjects) == (3, 7)
+    assert pretrained.setting == (("labels", "2"),)
+    # Paired, the interval is narrower than either arm's own.
+    width = pretrained.difference.high - pretrained.difference.low
+    assert width < (scratch.score.high - scratch.score.low) / 3
+
+
+def test_settings_are_compared_apart_and_classes_averaged_by_subject(tables):
+    both = scores(tables, labels="1") + scores(tables, labels="8")
+    second = [
+        Score(cell=s.cell, subject_id=s.subject_id, class_name="b", value=s.value + 2) for s in both
+    ]
+    lines = COMPARE(both + second)
+    assert len(lines) == 2 * 2 * 3  # settings, arms; classes a, b and their mean
+    means = {line.class_name: line.score.mean for line in lines if line.arm == "scratch"}
+    assert means["mean"] == pytest.approx((means["a"] + means["b"]) / 2)
+
+
+def test_a_subjects_cases_are_averaged_first():
+    many = [
+        Score(cell={"arm": "scratch"}, subject_id=subject, class_name="a", value=value)
+        for subject, value in [("x", 0.0), ("x", 1.0), ("x", 0.5), ("y", 1.0), ("y", float("nan"))]
+    ]
+    (line, _) = COMPARE(many)
+    assert line.score.mean == pytest.approx(0.75)
+    assert (line.num_subjects, line.num_draws) == (2, 1)
+
+
+def test_what_can_not_be_paired_is_refused(tables):
+    with pytest.raises(DataError, match=r"expected the reference 'scratch' .* \['pretrained'\]"):
+        COMPARE(scores({"pretrained": tables["pretrained"]}))
+    with pytest.raises(DataError, match=r"'pretrained' was scored on \(2, 7\) .* on \(3, 7\)"):
+        COMPARE(scores(tables | {"pretrained": tables["pretrained"][:2]}))

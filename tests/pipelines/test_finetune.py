@@ -1,0 +1,356 @@
+"""Fine-tuning, whole, on small balls in boxes."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from medssl.config.load import dump, load
+from medssl.config.stages.finetune import Finetune
+from medssl.data.cache import write_cached
+from medssl.data.manifest import Case, Manifest, write_manifest
+from medssl.data.preprocessing import Intensity
+from medssl.data.volume import Volume
+from medssl.errors import ConfigError, DataError
+from medssl.models.decoders.unet import UNetDecoder
+from medssl.models.encoders.unet import UNet
+from medssl.models.export import write_export
+from pipelines._network import restore
+from pipelines.finetune import run
+
+SPLITS = ["train"] * 4 + ["val"] + ["test"] * 2
+UNET = {"name": "unet", "channels": [4, 8], "in_channels": 1, "norm": "instance"}
+
+
+def ball(seed):
+    """A volume and its label: a bright ball (1) in a dim shell (2), somewhere."""
+    rng = np.random.default_rng(seed)
+    center = rng.uniform(7, 9, 3)
+    grid = np.stack(np.meshgrid(*map(np.arange, (16, 17, 18)), indexing="ij"), axis=-1)
+    distance = np.linalg.norm(grid - center, axis=-1)
+    label = np.where(distance < 4, 1, np.where(distance < 6, 2, 0)).astype(np.uint8)
+    image = np.array([0, 200, 100])[label] + rng.normal(0, 10, label.shape)
+    return image.astype(np.int16), label
+
+
+def write_cohort(root, splits=SPLITS):
+    """Write a cache as the stage does: no labels of test cases, an unlabeled training case."""
+    cases = []
+    common = {"source_affine": np.eye(4), "source_shape": (16, 17, 18)}
+    for number, split in enumerate([*splits, "train"]):
+        image, label = ball(number)
+        write_cached(
+            root / f"volumes/{number}.b2nd", Volume(image[None], np.eye(4)),
+            intensity=Intensity(0.0, 0.01, -10.0, 10.0), key=f"i{number}", **common,
+        )  # fmt: skip
+        has_label = split != "test" and number < len(splits)
+        if has_label:
+            write_cached(
+                root / f"labels/{number}.b2nd",
+                Volume(label[None], np.eye(4)),
+                intensity=None, key=f"l{number}", **common,
+            )  # fmt: skip
+        cases.append(
+            Case(
+                case_id=f"case{number}", digest=f"digest{number}", subject_id=f"subject{number}",
+                image_uri=f"volumes/{number}.b2nd",
+                label_uri=f"labels/{number}.b2nd" if has_label else None,
+                shape=[16, 17, 18], spacing_mm=[1.0] * 3, affine=np.eye(4).ravel().tolist(),
+                split=split,
+            )
+        )  # fmt: skip
+    write_manifest(Manifest.of(cases), root / "manifest.parquet")
+    (root / "preprocessing.json").write_text(json.dumps({"spacing_mm": None}))
+    return root
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    return write_cohort(tmp_path / "cache")
+
+
+def config(root, *overrides, output="model", spatial_dims=3):
+    tree = {
+        "manifest": root / "manifest.parquet",
+        "output": root.parent / output,
+        "classes": ["ball", "shell"],
+        "encoder": {**UNET, "spatial_dims": spatial_dims},
+        "crops": {"name": "labeled", "crop_vox": [12] * spatial_dims},
+        "views": [{"name": "noise"}],
+        "optim": {"optimizer": {"name": "adamw"}, "num_steps": 6, "batch_size": 2},
+        "device": "cpu",
+        "log_every": 1,
+        "validate_every": 3,
+        "save_every": 2,
+    }
+    set_to = [f"{key}={json.dumps(value, default=str)}" for key, value in tree.items()]
+    return load(Finetune, None, [*set_to, *overrides])
+
+
+def weights(root, output="model"):
+    return load_file(root.parent / output / "weights.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def numbers(root, output="model"):
+    rows = pq.read_table(root.parent / output / "history.parquet").to_pylist()
+    return {(row["step"], row["name"]): row["value"] for row in rows}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_few_labels_teach_the_network_what_they_show(cohort, spatial_dims):
+    run(config(
+        cohort, "optim.num_steps=120", "optim.optimizer.lr=0.01", "optim.batch_size=4",
+        "log_every=40", "validate_every=120", "labels.count=2",
+        "encoder.channels=[8, 16]", spatial_dims=spatial_dims,
+    ))  # fmt: skip
+    found = numbers(cohort)
+    assert found[120, "val/dice"] > 0.7
+    assert found[120, "val/dice"] == pytest.approx(
+        (found[120, "val/dice_ball"] + found[120, "val/dice_shell"]) / 2
+    )
+    assert found[119, "train/dice"] < 0.5 * found[0, "train/dice"]
+    assert found[0, "train/total"] == pytest.approx(
+        found[0, "train/dice"] + found[0, "train/cross_entropy"]
+    )
+
+
+def test_the_export_says_how_to_build_and_feed_it_and_whom_it_knows(cohort):
+    run(config(cohort, "labels.count=3", "labels.draw=1"))
+    network, card = restore(cohort.parent / "model")
+    assert card["classes"] == ["ball", "shell"]
+    assert (card["crop_vox"], card["spatial_dims"]) == ([12, 12, 12], 3)
+    assert card["preprocessing"] == {"spacing_mm": None}
+    saved = weights(cohort)
+    assert {key.split(".")[0] for key in saved} == {"encoder", "decoder", "head"}
+    assert torch.equal(network.head.logits.weight, saved["head.logits.weight"])
+    chosen = np.random.default_rng(1).permutation(4)[:3]
+    assert card["provenance"]["case_ids"] == [f"case{row}" for row in chosen]
+    seen = pq.read_table(cohort.parent / "model" / "subjects.parquet")
+    assert seen["subject_id"].to_pylist() == sorted(f"subject{row}" for row in chosen)
+    assert not (cohort.parent / "model.state").exists()
+
+
+def test_a_run_is_what_its_config_and_seed_say_whoever_reads(cohort):
+    run(config(cohort))
+    for name, override in (("again", "seed=0"), ("workers", "num_workers=2")):
+        run(config(cohort, override, output=name))
+        assert same(weights(cohort, name), weights(cohort))
+        assert numbers(cohort, name) == numbers(cohort)
+    run(config(cohort, "seed=1", output="other"))
+    assert not same(weights(cohort, "other"), weights(cohort))
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(cohort):
+    run(config(cohort))
+    cfg = config(cohort, output="killed")
+    killer = (
+        "import os, signal, sys, yaml\n"
+        "from pathlib import Path\n"
+        "from medssl.config.load import load\n"
+        "from medssl.config.stages.finetune import Finetune\n"
+        "import pipelines.finetune as stage\n"
+        "class Batches(stage.Batches):\n"
+        "    def between(self, *steps):\n"
+        "        for number, views in enumerate(super().between(*steps)):\n"
+        "            if number == 5:\n"
+        "                os.kill(os.getpid(), signal.SIGKILL)\n"
+        "            yield views\n"
+        "stage.Batches = Batches\n"
+        "stage.run(load(Finetune, Path(sys.argv[1])))\n"
+    )
+    path = cohort.parent / "cfg.yaml"
+    path.write_text(dump(cfg))
+    done = subprocess.run([sys.executable, "-c", killer, path], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert not cfg.output.exists()
+    run(cfg)
+    assert same(weights(cohort, "killed"), weights(cohort))
+    assert numbers(cohort, "killed") == numbers(cohort)
+
+
+def test_a_finished_run_is_left_alone_and_another_config_refused(cohort, capsys):
+    run(config(cohort))
+    before = (cohort.parent / "model" / "weights.safetensors").stat().st_mtime_ns
+    run(config(cohort))
+    assert "nothing to do" in capsys.readouterr().out
+    assert (cohort.parent / "model" / "weights.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(
+        ConfigError, match=r"model is the export of a run with another config\.seed"
+    ):
+        run(config(cohort, "seed=1"))
+
+
+def pretrained(root, *, seed=7, decoder=True, subjects=("subject0",), provenance=None):
+    """Write what a pretraining leaves: encoder and decoder of the architecture of its card."""
+    torch.manual_seed(seed)
+    encoder = UNet(channels=(4, 8))
+    parts = {"encoder": encoder}
+    if decoder:
+        parts["decoder"] = UNetDecoder(encoder.channels, encoder.strides, 3)
+    card = {
+        "encoder": {**UNET, "spatial_dims": 3},
+        "decoder": {"name": "unet", "norm": "instance"} if decoder else None,
+        "provenance": provenance or {},
+    }
+    cases = pq.read_table(root / "manifest.parquet")
+    rows = [name in subjects for name in cases["subject_id"].to_pylist()]
+    write_export(root.parent / "pretrained", parts, card, subjects=cases.filter(rows))
+    return root.parent / "pretrained", {
+        f"{part}.{key}": value for part, m in parts.items() for key, value in m.state_dict().items()
+    }
+
+
+def init(export, *more):
+    return ("encoder=null", f"init.export={export}", *more)
+
+
+FROZEN = "optim.optimizer.lr=1e-30"  # a rate at which float32 weights do not move
+
+
+@pytest.mark.parametrize("decoder", [False, True])
+def test_a_run_starts_from_the_weights_of_the_export_and_its_twin_from_none(
+    cohort, capsys, decoder
+):
+    export, given = pretrained(cohort, decoder=decoder)
+    still = ("optim.num_steps=1", FROZEN)
+    run(config(cohort, *init(export), *still))
+    printed = capsys.readouterr().out
+    run(config(cohort, *init(export), "from_scratch=true", *still, output="twin"))
+    assert "all weights are random: left out" in capsys.readouterr().out
+    tuned, twin = weights(cohort), weights(cohort, "twin")
+    for key in tuned:
+        is_same = torch.allclose(tuned[key], twin[key], rtol=0, atol=1e-20)
+        constant = bool((tuned[key] - tuned[key].flatten()[0]).abs().max() < 1e-20)
+        assert is_same == (key not in given or constant), key
+        if key in given:
+            torch.testing.assert_close(tuned[key], given[key])
+    assert "encoder: 100.0% of its numbers" in printed
+    assert ("decoder: 100.0% of its numbers" in printed) == decoder
+    assert ("decoder: random" in printed) != decoder
+    known = [
+        set(pq.read_table(cohort.parent / name / "subjects.parquet")["subject_id"].to_pylist())
+        for name in ("model", "twin")
+    ]
+    assert known == [{f"subject{n}" for n in range(4)}] * 2
+
+
+def test_an_export_that_knows_a_held_out_subject_is_refused_unless_its_weights_stay_out(cohort):
+    export, _ = pretrained(cohort, subjects=("subject5",))
+    with pytest.raises(DataError, match=r"1 of 3 cases .* trained on, such as subject5"):
+        run(config(cohort, *init(export)))
+    run(config(cohort, *init(export), "from_scratch=true", "optim.num_steps=1"))
+
+
+def test_an_export_that_fills_too_little_is_refused_with_the_table(cohort):
+    export, _ = pretrained(cohort)
+    card = json.loads((export / "card.json").read_text())
+    card["encoder"]["channels"] = [4, 16]
+    (export / "card.json").write_text(json.dumps(card))
+    with pytest.raises(
+        DataError, match=r"(?s)'encoder' in .* fills .*expected at least 90.*blocks\.1"
+    ):
+        run(config(cohort, *init(export)))
+
+
+def test_a_decoder_of_another_kind_than_the_exports_is_refused(cohort):
+    export, _ = pretrained(cohort)
+    with pytest.raises(ConfigError, match=r"decoder: .* brings .*instance.* asks for .*group"):
+        run(config(cohort, *init(export), "decoder={name: unet, norm: group}"))
+
+
+def test_nothing_of_test_cases_is_opened(cohort):
+    for number in (5, 6):
+        (cohort / f"volumes/{number}.b2nd").unlink()
+    cfg = config(cohort, "optim.num_steps=1")
+    run(cfg)
+    assert (cfg.output / "weights.safetensors").is_file()
+
+
+def test_a_run_is_given_as_many_steps_as_the_pretrainings_time_allows(cohort, capsys, monkeypatch):
+    export, _ = pretrained(cohort, provenance={"training_time_s": 12.0})
+    timed = []
+    monkeypatch.setattr("pipelines._extra_steps.time_steps", lambda *a, **k: timed.append(1) or 3.0)
+    run(config(cohort, f"extra_steps_from={export}"))
+    assert "4 extra steps of 3.0000 s" in capsys.readouterr().out
+    assert max(step for step, _ in numbers(cohort)) == 10
+    run(config(cohort, "optim.num_steps=10", output="longer"))
+    assert same(weights(cohort), weights(cohort, "longer"))
+    assert timed == [1]
+
+
+def test_timing_steps_takes_time_and_moves_nothing(cohort, monkeypatch):
+    monkeypatch.setattr("pipelines._extra_steps.TRIAL_STEPS", 12)
+    export, _ = pretrained(cohort, provenance={"training_time_s": 1e-9})
+    run(config(cohort, f"extra_steps_from={export}"))
+    run(config(cohort, output="untimed"))
+    assert same(weights(cohort), weights(cohort, "untimed"))
+
+
+def test_an_export_without_a_time_gives_no_steps(cohort):
+    export, _ = pretrained(cohort)
+    with pytest.raises(DataError, match=r"card\.json: expected provenance\.training_time_s"):
+        run(config(cohort, f"extra_steps_from={export}"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["labels.count=9"], r"labels\.count asks for 9 cases, 4 of split 'train' are labeled"),
+        (["classes=[ball]"], r"the label of case case\d holds \[2\], expected 0 .* 1 ball; name"),
+    ],
+)
+def test_labels_that_do_not_fit_are_named(cohort, overrides, message):
+    with pytest.raises(DataError, match=message):
+        run(config(cohort, *overrides))
+
+
+def test_a_class_that_no_label_holds_is_reported(cohort, capsys):
+    run(config(cohort, "classes=[ball, shell, tail]", "optim.num_steps=1"))
+    assert "class 3 tail: no voxel in the 4 labels trained on" in capsys.readouterr().out
+
+
+def test_a_manifest_without_labels_is_refused(tmp_path):
+    root = write_cohort(tmp_path / "cache", splits=[])
+    with pytest.raises(DataError, match=r"none of its 1 cases of split 'train' has a label; tell"):
+        run(config(root))
+
+
+def test_an_empty_manifest_is_refused(cohort):
+    write_manifest(Manifest.of([]), cohort / "manifest.parquet")
+    with pytest.raises(DataError, match=r"manifest\.parquet is empty: expected cases"):
+        run(config(cohort))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["encoder=null"], r"encoder: required unless init brings one"),
+        (["init.export=x"], r"encoder: init brings it"),
+        (["from_scratch=true"], r"from_scratch: there is no init"),
+        (["classes=[a, a]"], r"classes: expected a name each"),
+        (
+            ["objective.name=vicreg"],
+            r"vicreg takes \['z_a', 'z_b'\], .* only \['logits', 'label'\]",
+        ),
+    ],
+)
+def test_a_config_that_contradicts_itself_is_refused(tmp_path, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        config(tmp_path, *overrides)
+
+
+def test_crops_of_other_axes_than_the_networks_are_refused(cohort):
+    with pytest.raises(ConfigError, match=r"encoder unet has 3 spatial axes, crops labeled has 2"):
+        run(config(cohort, "crops.crop_vox=[12, 12]"))

@@ -1,0 +1,362 @@
+"""The stage `index`: every file accounted for, no name outside `private/`, honest splits."""
+
+import base64
+import runpy
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from medssl.data.manifest import read_manifest
+from medssl.data.source import Source
+from pipelines.__main__ import main
+
+SURNAME, GIVEN = "Zephyrowska", "Quillabamba"
+
+
+@pytest.fixture(scope="module")
+def dicom():
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "dicom_series.py")))
+
+
+def index(tmp_path, *sources, status=0, **more):
+    """Run the stage on these sources and return the manifest and the verdicts."""
+    config = tmp_path / "index.yaml"
+    config.write_text(
+        yaml.safe_dump({"sources": list(sources), "output": str(tmp_path / "out"), **more})
+    )
+    assert main(["index", str(config)]) == status
+    if status:
+        return None
+    verdicts = pq.read_table(tmp_path / "out" / "verdicts.parquet").to_pylist()
+    return list(read_manifest(tmp_path / "out" / "manifest.parquet")), verdicts
+
+
+def nifti(path, seed=0, shape=(4, 5, 6), affine=None, dtype=np.int16):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    voxels = np.random.default_rng(seed).integers(0, 99, shape).astype(dtype)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4) if affine is None else affine), path)
+    return path
+
+
+def pairs(root, number, *, missing_label=(), missing_image=()):
+    for n in range(number):
+        if n not in missing_image:
+            nifti(root / "images" / f"case_{n:02d}.nii.gz", n)
+        if n not in missing_label:
+            nifti(root / "labels" / f"case_{n:02d}.nii.gz", n, dtype=np.uint8)
+    return {"root": str(root / "images"), "labels": {"folder": str(root / "labels")}}
+
+
+def test_files_in_are_files_accepted_and_refused(tmp_path, dicom, capsys):
+    dicom.write(tmp_path / "in" / "good")
+    dicom.write(tmp_path / "in" / "gap", skip={3}, SeriesInstanceUID="1.9")
+    nifti(tmp_path / "in" / "v.nii.gz")
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    cases, verdicts = index(tmp_path, {"root": str(tmp_path / "in")})
+    assert len(cases) == 2
+    assert len(verdicts) == 7 + 6 + 1 + 1
+    codes = [(row["status"], row["code"]) for row in verdicts]
+    assert codes.count(("accepted", "image")) == 8
+    assert codes.count(("refused", "missing_slice")) == 6
+    assert codes.count(("refused", "not_an_image")) == 1
+    assert {row["case_id"] for row in verdicts} == {None, *(case.case_id for case in cases)}
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["files", "15"] in printed
+    assert ["refused:", "missing_slice", "6"] in printed
+
+
+def planted(dicom, root):
+    """An archive that names its patient in tags, folders and files, in good and bad series."""
+    full = f"{SURNAME}^{GIVEN}"
+    words = {
+        "PatientName": full,
+        "PatientID": f"ID{SURNAME}77",
+        "SeriesDescription": f"head of {GIVEN}",
+        "StudyDescription": SURNAME,
+        "InstitutionName": f"{SURNAME} clinic",
+        "ReferringPhysicianName": full,
+        "PatientComments": full,
+    }
+    folder = root / f"{SURNAME}_{GIVEN}"
+    dicom.write(folder / GIVEN, **words)
+    dicom.write(folder / "gap", skip={2}, SeriesInstanceUID="1.9", **words)
+    cut = dicom.write(folder / "cut", SeriesInstanceUID="1.10", **words)[1]
+    cut.write_bytes(cut.read_bytes()[:-9])
+    nifti(folder / f"{GIVEN}.nii.gz")
+    nifti(root.parent / "labels" / folder.name / f"{GIVEN}.nii.gz", dtype=np.uint8)
+    (folder / f"{SURNAME}.txt").write_text(full)
+    return {
+        "root": str(root),
+        "labels": {"folder": str(root.parent / "labels"), "unpaired": "keep"},
+    }
+
+
+def test_no_planted_name_leaves_the_private_folder(tmp_path, dicom, capfd):
+    source = planted(dicom, tmp_path / "in")
+    cases, _ = index(tmp_path, source)
+    assert len(cases) == 2
+    out = tmp_path / "out"
+    forms = []
+    for word in (SURNAME, GIVEN):
+        for spelled in (word, word.upper(), word.lower()):
+            forms += [spelled.encode(), spelled.encode("utf-16-le"), spelled.encode("utf-16-be")]
+            for shift in range(3):  # base64 of a word depends on where in a triple it begins
+                coded = base64.b64encode(b"-" * shift + spelled.encode())
+                forms.append(coded[4:-4])
+    searched = 0
+    for path in out.rglob("*"):
+        if not path.is_file() or path.is_relative_to(out / "private"):
+            continue
+        content = path.read_bytes() + str(path.relative_to(out)).encode()
+        assert not [form for form in forms if form in content], path
+        tables = pq.read_table(path).to_pylist()
+        assert not [word for word in (SURNAME, GIVEN) if word.lower() in str(tables).lower()]
+        searched += 1
+    assert searched == 2
+    printed = "".join(capfd.readouterr())
+    assert SURNAME not in printed
+    assert GIVEN not in printed
+    private = (out / "private" / "files.parquet").read_bytes()
+    assert SURNAME.encode() in private  # or the search above could not fail
+
+
+def test_an_error_about_unpaired_files_names_ids_not_patients(tmp_path, dicom, capfd):
+    source = planted(dicom, tmp_path / "in")
+    source["labels"]["unpaired"] = "error"
+    index(tmp_path, source, status=2)
+    printed = "".join(capfd.readouterr())
+    assert "images without label" in printed
+    assert SURNAME not in printed
+    assert GIVEN not in printed
+
+
+def test_the_private_folder_is_for_its_owner_only(tmp_path, dicom):
+    dicom.write(tmp_path / "in")
+    index(tmp_path, {"root": str(tmp_path / "in")})
+    private = tmp_path / "out" / "private"
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [private, *private.iterdir()]}
+    assert modes == {"private": 0o700, "key": 0o600, "files.parquet": 0o600}
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path, dicom, capsys):
+    dicom.write(tmp_path / "in")
+    key = tmp_path / "key"
+    key.write_bytes(b"some secret of 16 bytes")
+    key.chmod(0o644)
+    index(tmp_path, {"root": str(tmp_path / "in")}, key=str(key), status=2)
+    assert "key: others than its owner can read this key (mode 644); chmod 600" in (
+        capsys.readouterr().err
+    )
+    key.chmod(0o600)
+    ((case,), _) = index(tmp_path, {"root": str(tmp_path / "in")}, key=str(key))
+    shutil.rmtree(tmp_path / "out")
+    ((again,), _) = index(tmp_path, {"root": str(tmp_path / "in")}, key=str(key))
+    assert case == again
+
+
+def test_a_second_run_writes_the_same_bytes(tmp_path, dicom):
+    source = planted(dicom, tmp_path / "in")
+    index(tmp_path, source)
+    first = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    index(tmp_path, source)
+    second = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("unpaired", "num_cases", "num_labels"), [("keep", 5, 4), ("refuse", 4, 4)]
+)
+def test_images_and_labels_left_over_are_treated_as_asked(
+    tmp_path, unpaired, num_cases, num_labels
+):
+    source = pairs(tmp_path / "in", 7, missing_label=[1], missing_image=[2, 5])
+    source["labels"]["unpaired"] = unpaired
+    cases, verdicts = index(tmp_path, source)
+    assert len(cases) == num_cases
+    assert sum(case.label_uri is not None for case in cases) == num_labels
+    codes = [row["code"] for row in verdicts]
+    assert codes.count("label_without_image") == 2
+    assert codes.count("image_without_label") == (unpaired == "refuse")
+
+
+def test_images_and_labels_left_over_are_an_error_unless_asked_otherwise(tmp_path, capsys):
+    source = pairs(tmp_path / "in", 7, missing_label=[1], missing_image=[2, 5])
+    index(tmp_path, source, status=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "sources.0: 2 labels without image (" in line
+    assert "1 images without label (" in line
+    assert "set labels.unpaired to `keep` or `refuse`" in line
+    paths = pq.read_table(tmp_path / "out/private/files.parquet").to_pylist()
+    named = [row["path"] for row in paths if row["file_id"] in line]
+    assert sorted(Path(path).parts[-2:] for path in named) == [
+        ("images", "case_01.nii.gz"),
+        ("labels", "case_02.nii.gz"),
+        ("labels", "case_05.nii.gz"),
+    ]
+
+
+def test_test_subjects_stand_at_evenly_spaced_places_among_the_labeled(tmp_path):
+    source = pairs(tmp_path / "in", 12, missing_label=[0, 3])
+    source["labels"]["unpaired"] = "keep"
+    cases, _ = index(tmp_path, source, split={"test": 4, "val": 2})
+    # Of the labeled 1 2 4 5 6 7 8 9 10 11 the places 0 3 6 9, then 0 and 5 of what is left.
+    chosen = ["train"] * 12
+    for number in (1, 5, 8, 11):
+        chosen[number] = "test"
+    for number in (2, 10):
+        chosen[number] = "val"
+    assert [case.split for case in cases] == chosen
+
+
+def test_labels_of_test_cases_stay_closed(tmp_path):
+    source = pairs(tmp_path / "in", 6)
+    for number in (0, 5):  # the ends are for test
+        (tmp_path / f"in/labels/case_{number:02d}.nii.gz").write_bytes(b"no label at all")
+    cases, _ = index(tmp_path, source, split={"test": 2})
+    assert [case.split == "test" for case in cases] == [True, *[False] * 4, True]
+    assert all(case.label_uri for case in cases)
+
+
+def test_a_label_off_its_images_grid_is_refused(tmp_path):
+    source = pairs(tmp_path / "in", 4)
+    labels = tmp_path / "in/labels"
+    nifti(labels / "case_01.nii.gz", shape=(4, 5, 7))
+    moved = np.eye(4)
+    moved[0, 3] = 0.01
+    nifti(labels / "case_02.nii.gz", affine=moved)
+    # Flipped along i: other numbers, the same places.
+    nifti(labels / "case_03.nii.gz", affine=np.diag([-1.0, 1, 1, 1]) + 3 * np.eye(4, k=3))
+    cases, verdicts = index(tmp_path, source)
+    assert [case.label_uri is not None for case in cases] == [True, False, False, True]
+    assert [row["code"] for row in verdicts].count("label_grid_differs") == 2
+
+
+def test_labels_of_series_come_by_uid(tmp_path, dicom):
+    dicom.write(tmp_path / "in/a")
+    dicom.write(tmp_path / "in/b", dicom.VOXELS + 1, SeriesInstanceUID="1.9")
+    nifti(tmp_path / "labels/one.nii.gz", shape=(6, 5, 7), affine=dicom.AFFINE)
+    table = tmp_path / "labels" / "labels.csv"
+    table.write_text("series_uid,label\n1.9,one.nii.gz\n")
+    labels = {"csv": str(table), "unpaired": "keep"}
+    cases, _ = index(tmp_path, {"root": str(tmp_path / "in"), "labels": labels})
+    assert [case.label_uri is not None for case in cases] == [False, True]
+    source = Source(tmp_path / "out")
+    np.testing.assert_array_equal(source.image(cases[1]).voxels[0], dicom.VOXELS + 1)
+    np.testing.assert_allclose(source.label(cases[1]).affine, dicom.AFFINE, atol=1e-4)
+    assert source.label(cases[0]) is None
+
+
+def test_copies_of_an_image_stay_on_one_side(tmp_path):
+    for n in range(6):
+        nifti(tmp_path / "in" / f"{n}.nii.gz", seed=n % 5)  # 5 is a copy of 0
+    cases, _ = index(tmp_path, {"root": str(tmp_path / "in")}, split={"test": 1})
+    assert [case.split for case in cases] == ["test", *["train"] * 4, "test"]
+    assert cases[0].subject_id != cases[5].subject_id
+
+
+def test_subjects_and_values_come_from_names_and_tables(tmp_path):
+    for name in ("p1_a", "p1_b", "p2_a"):
+        nifti(tmp_path / "in" / f"{name}.nii.gz", seed=len(name) + ord(name[1]) + ord(name[3]))
+    table = tmp_path / "table.csv"
+    table.write_text("who,what,size\np1,a,3.5\np1,b,4\np2,a,5\n")
+    source = {
+        "root": str(tmp_path / "in"),
+        "modality": "MR",
+        "site": "here",
+        "group": "target",
+        "subject": {"regex": r"(p\d)_"},
+        "attributes": {"csv": str(table), "image": "{who}_{what}", "columns": ["size"]},
+    }
+    cases, _ = index(tmp_path, source)
+    assert [case.attributes for case in cases] == [{"size": "3.5"}, {"size": "4"}, {"size": "5"}]
+    assert cases[0].subject_id == cases[1].subject_id != cases[2].subject_id
+    assert {(case.modality, case.site, case.group) for case in cases} == {("MR", "here", "target")}
+    table.write_text("image,subject\np1_a.nii.gz,x\np1_b.nii.gz,y\np2_a.nii.gz,x\n")
+    del source["attributes"]
+    cases, _ = index(tmp_path, source | {"subject": {"csv": str(table)}})
+    assert cases[0].subject_id == cases[2].subject_id != cases[1].subject_id
+
+
+def test_frames_are_cases_and_nan_is_counted(tmp_path):
+    voxels = np.zeros((3, 4, 5, 2), np.float32)
+    voxels[0, 0, 0], voxels[1, 1, 1, 1] = np.nan, np.inf
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / "v.nii.gz")
+    cases, _ = index(tmp_path, {"root": str(tmp_path / "v.nii.gz")})
+    assert [(case.frame, case.attributes) for case in cases] == [
+        (0, {"nonfinite": "1"}),
+        (1, {"nonfinite": "2"}),
+    ]
+    assert cases[0].subject_id == cases[1].subject_id
+    image = Source(tmp_path / "out").image(cases[1])
+    np.testing.assert_array_equal(image.voxels[0], voxels[..., 1])
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"sources": []}, "sources: "),
+        ({"split": {"test": 3}}, "split.test and split.val ask for 3 and 0 subjects, there are 1"),
+        ({"root": "nowhere"}, "there is no folder nowhere"),
+        ({"root": "mirror:x"}, "mirror:x needs the environment variable MEDSSL_MIRROR"),
+        ({"subject": {"regex": "x"}}, "'x' needs a group in parentheses"),
+        ({"subject": {"regex": "(q)"}}, "the subject pattern '(q)' finds nothing in the name"),
+        ({"subject": {}}, "subject: expected exactly one of ['regex', 'csv']"),
+        ({"labels": {"folder": "nowhere"}}, "there is no folder nowhere"),
+        ({"labels": {"csv": "nowhere.csv"}}, "nowhere.csv: expected a CSV table"),
+        ({"rooot": "x"}, "rooot: unknown key"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, change, line):
+    monkeypatch.delenv("MEDSSL_MIRROR", raising=False)
+    nifti(tmp_path / "in" / "v.nii.gz")
+    whole = {key: change.pop(key) for key in ("sources", "split") if key in change}
+    source = {"root": str(tmp_path / "in")} | change
+    index(tmp_path, *([source] if "sources" not in whole else []), status=2, **whole)
+    error = capsys.readouterr().err
+    assert line in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.mirror
+@pytest.mark.slow
+def test_the_hippocampus_set_is_paired_and_split_as_its_protocol_says(mirror, tmp_path, capsys):
+    output = f"output={tmp_path / 'out'}"
+    command = ["index", "configs/index/hippocampus.yaml", "--set", output]
+    assert main(command) == 0
+    manifest = read_manifest(tmp_path / "out" / "manifest.parquet")
+    images, labels = (
+        {path.name for path in (mirror / "msd_hippocampus" / kind).glob("*.nii.gz")}
+        for kind in ("images", "labels")
+    )
+    paired = sorted(images & labels)
+    files = pq.read_table(tmp_path / "out/private/files.parquet").to_pylist()
+    named = {f"file:{row['file_id']}": Path(row["path"]).name for row in files}
+    assert [named[case.image_uri] for case in manifest] == paired
+    assert [named[case.label_uri] for case in manifest] == paired
+    expected = [paired[i] for i in np.linspace(0, len(paired) - 1, 30).round().astype(int)]
+    assert [named[case.image_uri] for case in manifest.split("test")] == expected
+    capsys.readouterr()
+    sources = yaml.safe_load(Path("configs/index/hippocampus.yaml").read_text())["sources"]
+    del sources[0]["labels"]["unpaired"]
+    index(tmp_path, *sources, status=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "2 labels without image" in line
+    assert "1 images without label" in line
+
+
+@pytest.mark.mirror
+@pytest.mark.slow
+def test_the_ct_archive_keeps_patients_together(mirror, tmp_path):
+    output = f"output={tmp_path / 'out'}"
+    assert main(["index", "configs/index/ct_archive.yaml", "--set", output]) == 0
+    manifest = read_manifest(tmp_path / "out" / "manifest.parquet")
+    assert len(manifest) == 742 + 2
+    assert len(set(manifest.table["subject_id"].to_pylist())) == 416 + 2
+    sizes = [case.attributes.get("diameter_mm") for case in manifest]
+    assert sum(size is not None for size in sizes) == 742

@@ -1,0 +1,53 @@
+"""The studies on real patients, in short: every step runs, on all cases and few training steps."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from medssl.data.manifest import read_manifest
+from pipelines.__main__ import main
+
+
+def study(name, root, **short):
+    keys = {"output": root / "out", "tracker": "{name: silent}", "all.device": "cpu"} | short
+    flags = [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
+    return main(["study", f"configs/study/{name}.yaml", *flags])
+
+
+@pytest.mark.long
+@pytest.mark.mirror
+def test_the_hippocampus_study_compares_its_arms_on_30_real_volumes(tmp_path, mirror, capsys):
+    skipped = '[{labels: "2"}, {labels: "8"}, {labels: "all"}, {draw: "1"}, {draw: "2"}]'
+    short = {
+        "steps.pretrain_global.set.optim.num_steps": 3,
+        "steps.pretrain_local.set.optim.num_steps": 3,
+        "steps.finetune.set.optim.num_steps": 40,
+        "steps.finetune.exclude": skipped,
+        "steps.evaluate.exclude": skipped,
+    }
+    assert study("hippocampus", tmp_path, **short) == 0
+    lines = json.loads((tmp_path / "out/compare/table.json").read_text())["lines"]
+    assert {(line["arm"], line["num_subjects"], line["num_draws"]) for line in lines} == {
+        (arm, 30, 1) for arm in ("pretrained", "scratch", "scratch_longer")
+    }
+    index = read_manifest(tmp_path / "out/index/manifest.parquet")
+    assert [len(index.split(name)) for name in ("train", "test")] == [165, 30]
+    seen = pq.read_table(tmp_path / "out/pretrain_local/subjects.parquet")
+    assert len(seen) == 165
+    assert "image_without_label" in capsys.readouterr().out
+
+
+@pytest.mark.long
+@pytest.mark.mirror
+def test_the_archive_of_ct_and_mr_is_indexed_reduced_and_pretrained_on(tmp_path, mirror):
+    short = {"steps.pretrain.set.optim.num_steps": 3}
+    assert study("ct_archive", tmp_path, **short) == 0
+    index = read_manifest(tmp_path / "out/index/manifest.parquet")
+    assert {case.modality for case in index} == {"CT", "MR"}
+    assert max(case.shape[2] for case in index) == 192  # the head MR, whole
+    reduced = read_manifest(tmp_path / "out/select/manifest.parquet")
+    kept = sum(len(case.slices) for case in reduced.split("train") if case.slices)
+    whole = sum(case.shape[2] for case in reduced.split("train"))
+    assert 0 < kept < whole
+    assert (tmp_path / "out/pretrain/weights.safetensors").is_file()

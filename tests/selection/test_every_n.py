@@ -1,0 +1,40 @@
+"""Every n-th row, counted by hand."""
+
+import numpy as np
+import pytest
+
+from medssl.selection import DescriptorTable
+from medssl.selection.every_n import EveryN
+
+
+def line(num_rows, group=None, order=None):
+    rows = np.arange(num_rows)
+    return DescriptorTable(
+        rows[:, None] / 1.0,
+        np.zeros_like(rows) if group is None else np.array(group),
+        rows if order is None else np.array(order),
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "kept"), [(3, [0, 3, 6, 9]), (1, list(range(10))), (10, [0]), (11, [0])]
+)
+def test_it_keeps_the_first_and_every_nth_after_it(n, kept):
+    assert EveryN(n=n)(line(10)).kept.tolist() == kept
+
+
+def test_the_last_kept_stands_for_those_after_it():
+    selection = EveryN(n=3)(line(7))
+    assert selection.stands_for.tolist() == [0, 0, 0, 3, 3, 3, 6]
+    assert selection.similarity.tolist() == pytest.approx([1, 1 / 2, 1 / 3, 1, 1 / 2, 1 / 3, 1])
+
+
+def test_each_group_is_counted_by_itself_and_in_its_order():
+    selection = EveryN(n=2)(line(6, group=[4, 4, 9, 4, 9, 9], order=[3, 2, 6, 1, 5, 4]))
+    assert selection.stands_for.tolist() == [0, 3, 2, 3, 5, 5]
+    assert selection.kept.tolist() == [0, 2, 3, 5]
+
+
+def test_a_step_below_1_is_refused():
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        EveryN(n=0)

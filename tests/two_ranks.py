@@ -1,0 +1,90 @@
+"""Run by `test_distributed.py`: one step on one process, then the same step on two ranks.
+
+Fabric starts the second rank by running this file again.
+"""
+
+import sys
+
+import torch
+from lightning.fabric import Fabric
+from torch.optim import SGD
+
+from medssl.data.views import Views
+from medssl.methods.global_local import GlobalLocal
+from medssl.methods.joint_embedding import JointEmbedding
+from medssl.models.decoders.unet import UNetDecoder
+from medssl.models.encoders.small_conv import SmallConv
+from medssl.models.encoders.unet import UNet
+from medssl.objectives.dcl import DCL
+from medssl.objectives.global_contrast import GlobalContrast
+from medssl.objectives.local_contrast import LocalContrast
+from medssl.objectives.ntxent import NTXent
+from medssl.objectives.vicreg import VICReg
+
+
+def joint(objective):
+    return lambda: JointEmbedding(SmallConv(spatial_dims=2), objective=objective)
+
+
+def first_stage():
+    encoder = UNet(channels=(4, 6, 8), spatial_dims=2)
+    return GlobalLocal(encoder, global_objective=GlobalContrast(), hidden_dim=16)
+
+
+def second_stage():
+    encoder = UNet(channels=(4, 6, 8), spatial_dims=2)
+    decoder = UNetDecoder(encoder.channels, encoder.strides, 2)
+    objective = LocalContrast(window_vox=1)
+    options = {"freeze_encoder": True, "decoder_blocks": 1}
+    return GlobalLocal(encoder, decoder, local_objective=objective, **options)
+
+
+def views_of(num_volumes, num_parts):
+    """Return volumes of several parts; of eight the last two are of one subject."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2, num_volumes * num_parts, 1, 16, 16, generator=generator)
+    volume = torch.arange(num_volumes).repeat_interleave(num_parts)
+    return Views(images, volume, torch.arange(num_parts).repeat(num_volumes), volume.clamp(max=6))
+
+
+CASES = {
+    "ntxent": (joint(NTXent()), views_of(8, 1)),
+    "dcl": (joint(DCL(sigma=0.5)), views_of(8, 1)),
+    "vicreg": (joint(VICReg(variance=2.0, invariance=3.0, covariance=5.0)), views_of(8, 1)),
+    "global": (first_stage, views_of(4, 2)),
+    "global, partners on two ranks": (first_stage, views_of(2, 3)),
+    "local": (second_stage, views_of(4, 1)),
+}
+
+
+def share(views, rank, num_ranks):
+    """Return a rank's volumes, counted from 0 as its loader does."""
+    mine = slice(*(len(views.volume) * number // num_ranks for number in (rank, rank + 1)))
+    volume = views.volume[mine] - views.volume[mine][0]
+    return Views(views.images[:, mine], volume, views.part[mine], views.subject[mine])
+
+
+def weights_after_a_step(fabric, make, views):
+    torch.manual_seed(0)
+    method = make()
+    wrapped, optimizer = fabric.setup(method, SGD(method.parameters(), lr=1.0))
+    fabric.backward(wrapped(share(views, fabric.global_rank, fabric.world_size)).total)
+    optimizer.step()
+    return torch.cat([p.detach().flatten() for p in method.parameters()])
+
+
+def main():
+    single = Fabric(accelerator="cpu", devices=1)
+    alone = {name: weights_after_a_step(single, *case) for name, case in CASES.items()}
+    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
+    fabric.launch()
+    for name, case in CASES.items():
+        together = weights_after_a_step(fabric, *case)
+        torch.testing.assert_close(
+            together, alone[name], rtol=1e-3, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+        )
+    print(f"rank {fabric.global_rank} of {fabric.world_size} agrees")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
