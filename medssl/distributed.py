@@ -11,6 +11,15 @@ def rank() -> int:
     return distributed.get_rank() if _spread() else 0
 
 
+def leave() -> None:
+    """Leave the group of ranks, if there is one: to be called when the process ends.
+
+    Gloo's threads, left to themselves, now and then abort a process that ends (torch 2.14).
+    """
+    if _spread():
+        distributed.destroy_process_group()
+
+
 def gather(tensor: Tensor, dim: int = 0) -> Tensor:
     """Join the tensors of all ranks, in rank order; gradients flow back to the rank of each row.
 

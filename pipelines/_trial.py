@@ -20,7 +20,7 @@ from medssl.data.manifest import Case, Manifest, write_manifest
 from medssl.data.preprocessing import Intensity
 from medssl.data.volume import Volume
 from medssl.methods.segmentation import Segmentation
-from medssl.training.fabric import start
+from medssl.training.fabric import place, start
 from medssl.training.loop import fit
 from pipelines import finetune, pretrain
 from pipelines._labeled import Cases
@@ -202,7 +202,8 @@ def _pretraining(cfg: Any, manifest: Manifest) -> Parts:
     source = build(cfg.crops, manifest, cfg.manifest.parent, cfg.seed)
     fabric = pretrain.start_ranks(cfg)
     networks = pretrain.make_networks(cfg, spatial_dims=source.spatial_dims)
-    method = build(cfg.method, *networks.parts.values()).to(fabric.device)
+    method = build(cfg.method, *networks.parts.values())
+    place(method, fabric)
     return Parts(method, pretrain.Batches(cfg, fabric, manifest, source).starting_at(0), fabric)
 
 
@@ -217,7 +218,8 @@ def _finetuning(cfg: Any, manifest: Manifest) -> Parts:
     cases = Cases(cfg.manifest.parent, manifest, Manifest.of([]), Manifest.of([]))
     network = plan_network(cfg.encoder, cfg.decoder, cfg.init).network(len(cfg.classes) + 1)
     load_weights(network, cfg.init, from_scratch=cfg.from_scratch)
-    method = Segmentation(network, objective=build(cfg.objective)).to(fabric.device)
+    method = Segmentation(network, objective=build(cfg.objective))
+    place(method, fabric)
     return Parts(method, finetune.Batches(cfg, cases, fabric).between(0, NUM_STEPS), fabric)
 
 

@@ -73,7 +73,7 @@ def descriptor_of(cfg: Embed) -> Descriptor:
         return cast(Descriptor, build(cfg.descriptor))
     # Hashing needs no torch, whose import takes longer than to hash a small data set.
     from medssl.models.export import load_part, read_card
-    from medssl.training.fabric import start
+    from medssl.training.fabric import place, start
 
     fabric = start(device=cfg.device, devices=1, num_nodes=1, strategy="auto", precision="32-true")
     tree = read_card(cfg.export).get("encoder")
@@ -82,7 +82,8 @@ def descriptor_of(cfg: Embed) -> Descriptor:
         raise DataError(msg)
     network = build(recall("medssl.models.encoders", tree))
     load_part(cfg.export, "encoder", network)
-    return cast(Descriptor, build(cfg.descriptor, network.to(fabric.device).eval()))
+    place(network, fabric)
+    return cast(Descriptor, build(cfg.descriptor, network.eval()))
 
 
 @dataclass(frozen=True)

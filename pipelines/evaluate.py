@@ -33,7 +33,7 @@ from medssl.geometry import spacing_mm
 from medssl.inference.sliding_window import SlidingWindow
 from medssl.inference.source_grid import to_source_grid
 from medssl.models.export import check_unseen
-from medssl.training.fabric import start
+from medssl.training.fabric import place, start
 from pipelines._files import write_json, write_table
 from pipelines._network import restore
 from pipelines._progress import track
@@ -128,7 +128,7 @@ def _segmenter(cfg: Evaluate) -> tuple[list[str], Callable[[Case], Volume]]:
         device=cfg.device, devices=1, num_nodes=1, strategy="auto", precision=cfg.precision
     )
     network, card = restore(cfg.model)
-    network = network.to(fabric.device).eval()
+    place(network, fabric)
     classes: list[str] = card["classes"]
     window = SlidingWindow(
         window_vox=tuple(card["crop_vox"]), overlap=cfg.window_overlap, batch_size=cfg.batch_size

@@ -28,7 +28,7 @@ from medssl.models.network import DenseNetwork
 from medssl.tracking import Run
 from medssl.tracking.silent import Silent
 from medssl.training.checkpoint import StateFolder
-from medssl.training.fabric import start
+from medssl.training.fabric import place, start
 from medssl.training.loop import Hook
 from pipelines._extra_steps import extra_steps
 from pipelines._figures import draw_curves
@@ -63,7 +63,8 @@ def run(cfg: Finetune) -> None:
 
     # Model
     model = make_model(cfg, cases, batches.spatial_dims)
-    method = Segmentation(model.network, objective=build(cfg.objective)).to(fabric.device)
+    method = Segmentation(model.network, objective=build(cfg.objective))
+    place(method, fabric)
 
     # Training
     with fabric.rank_zero_first():

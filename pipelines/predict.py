@@ -40,7 +40,7 @@ from medssl.inference.sliding_window import SlidingWindow
 from medssl.inference.source_grid import to_source_grid
 from medssl.models.network import DenseNetwork
 from medssl.training.checkpoint import differing
-from medssl.training.fabric import start
+from medssl.training.fabric import place, start
 from pipelines._files import write_json, write_table
 from pipelines._mask_figures import draw_planes, three_planes
 from pipelines._network import restore
@@ -140,7 +140,7 @@ def load_task(cfg: Predict) -> Task:
         window_vox=tuple(card["crop_vox"]), overlap=cfg.window_overlap, batch_size=cfg.batch_size
     )
     contract = TypeAdapter(Preprocessing).validate_python(card["preprocessing"])
-    network.to(fabric.device)
+    place(network, fabric)
     return Task(network, window, contract, tuple(card["classes"]), fabric)
 
 

@@ -27,7 +27,7 @@ from medssl.evaluation.representation import diagnose
 from medssl.models.export import coverage_table, load_part, read_card, seen_cases, write_export
 from medssl.tracking.silent import Silent
 from medssl.training.checkpoint import StateFolder
-from medssl.training.fabric import start
+from medssl.training.fabric import place, start
 from medssl.training.loop import Hook
 from pipelines._figures import draw_curves, draw_views
 from pipelines._progress import track
@@ -60,7 +60,8 @@ def run(cfg: Pretrain) -> None:
     fabric = start_ranks(cfg)
     torch.manual_seed(cfg.seed)
     networks = make_networks(cfg, spatial_dims=source.spatial_dims)
-    method = build(cfg.method, *networks.parts.values()).to(fabric.device)
+    method = build(cfg.method, *networks.parts.values())
+    place(method, fabric)
 
     # Training
     with fabric.rank_zero_first():

@@ -28,3 +28,4 @@ def test_two_ranks_take_the_step_of_one_process():
     )
     assert done.returncode == 0, done.stderr
     assert "rank 0 of 2 agrees" in done.stdout
+    assert "the group was left: True" in done.stdout

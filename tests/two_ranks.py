@@ -3,10 +3,11 @@
 Fabric starts the second rank by running this file again.
 """
 
+import atexit
 import sys
 
 import torch
-from lightning.fabric import Fabric
+from torch import distributed
 from torch.optim import SGD
 
 from medssl.data.views import Views
@@ -20,6 +21,7 @@ from medssl.objectives.global_contrast import GlobalContrast
 from medssl.objectives.local_contrast import LocalContrast
 from medssl.objectives.ntxent import NTXent
 from medssl.objectives.vicreg import VICReg
+from medssl.training.fabric import start
 
 
 def joint(objective):
@@ -56,6 +58,8 @@ CASES = {
     "local": (second_stage, views_of(4, 1)),
 }
 
+PLAIN = {"device": "cpu", "num_nodes": 1, "precision": "32-true"}
+
 
 def share(views, rank, num_ranks):
     """Return a rank's volumes, counted from 0 as its loader does."""
@@ -74,10 +78,11 @@ def weights_after_a_step(fabric, make, views):
 
 
 def main():
-    single = Fabric(accelerator="cpu", devices=1)
+    # what is registered first is called last
+    atexit.register(lambda: print(f"the group was left: {not distributed.is_initialized()}"))
+    single = start(devices=1, strategy="auto", **PLAIN)
     alone = {name: weights_after_a_step(single, *case) for name, case in CASES.items()}
-    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
-    fabric.launch()
+    fabric = start(devices=2, strategy="ddp", **PLAIN)
     for name, case in CASES.items():
         together = weights_after_a_step(fabric, *case)
         torch.testing.assert_close(

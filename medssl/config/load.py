@@ -44,7 +44,7 @@ def resolve(
     except ValidationError as error:
         known = _keys(schema)
         lines = [f"{_place(e['loc'])}: {_plain(e, known)}" for e in error.errors()]
-        head = f"{path or 'what was given'} is not a {schema.__name__} config:"
+        head = f"{path or 'what was given'} is no {schema.__name__.lower()} config:"
         msg = f"{head} {lines[0]}" if len(lines) == 1 else "\n  ".join([head, *lines])
         raise ConfigError(msg) from None
 

@@ -1,11 +1,14 @@
-"""Where and in what precision a run computes: Lightning Fabric, started."""
+"""Where, in what precision and in which layout a run computes: Lightning Fabric, started."""
 
+import atexit
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
+from torch import nn
 
+from medssl import distributed
 from medssl.errors import ConfigError
 
 AVAILABLE: dict[str, Callable[[], bool]] = {
@@ -45,4 +48,19 @@ def start(*, device: str, devices: int, num_nodes: int, strategy: str, precision
         msg = f"fabric.strategy={strategy!r}, fabric.precision={precision!r}: {error}"
         raise ConfigError(msg) from error
     fabric.launch()
+    # Lightning does so for NCCL alone.
+    atexit.register(distributed.leave)
     return fabric
+
+
+def place(module: nn.Module, fabric: Fabric) -> None:
+    """Move a module to the rank's device and lay its weights out as is fastest there.
+
+    On a CPU in float32 3-D convolutions run channels last: a step of a narrow U-Net then takes
+    about two thirds of the time (torch 2.14). In bfloat16 it would take longer.
+    """
+    module.to(fabric.device)
+    if fabric.device.type == "cpu" and fabric.strategy.precision.precision == "32-true":
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d):
+                layer.to(memory_format=torch.channels_last_3d)

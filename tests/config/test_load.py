@@ -15,7 +15,7 @@ VICREG = Path("configs/pretrain/vicreg.yaml")
     [
         (
             "optimm.lr=1",
-            r"vicreg\.yaml is not a Pretrain config: optimm: unknown key; did you mean 'optim'\?",
+            r"vicreg\.yaml is no pretrain config: optimm: unknown key; did you mean 'optim'\?",
         ),
         ("colour=1", r"colour: unknown key; --show prints those there are"),
         ("optim.num_steps=-1", r"optim\.num_steps: .*greater than 0, got -1"),
