@@ -66,7 +66,10 @@ def _override(text: str) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        msg = f"there is no config {path}"
+        known = sorted(str(other) for other in path.parent.glob("*.yaml"))
+        close = difflib.get_close_matches(str(path), known, n=1) or known[:1]
+        hint = f"; did you mean {close[0]}?" if close else "; configs/ holds a folder a stage"
+        msg = f"there is no config {path}{hint}"
         raise ConfigError(msg)
     try:
         tree = yaml.safe_load(path.read_text())

@@ -70,3 +70,8 @@ def test_a_base_on_a_base_is_refused(tmp_path):
 def test_a_config_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match=r"there is no config nowhere\.yaml"):
         load(Pretrain, Path("nowhere.yaml"))
+
+
+def test_a_config_with_a_slip_in_its_name_is_guessed():
+    with pytest.raises(ConfigError, match=r"did you mean configs/study/demo\.yaml\?"):
+        load(Pretrain, Path("configs/study/demoo.yaml"))

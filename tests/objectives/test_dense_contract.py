@@ -58,7 +58,10 @@ def test_it_is_what_its_arguments_say(case):
 
 def test_a_method_without_maps_refuses_it_by_name(case):
     name = type(case[0]).__module__.rpartition(".")[2]
-    given = r"of which a PairObjective is given only \['z_a', 'z_b', 'group'\]"
+    given = (
+        r"of which a PairObjective is given only \['z_a', 'z_b', 'group'\]; "
+        r"these fit: \['barlow_twins', 'dcl', 'ntxent', 'vicreg'\]"
+    )
     with pytest.raises(ConfigError, match=rf"{name} takes \[.*\], {given}"):
         lookup.check_fit(PairObjective, name)
 
