@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -12,7 +13,21 @@ from matplotlib.lines import Line2D
 COLORS = ("tab:cyan", "tab:orange", "tab:pink", "tab:green", "tab:red", "tab:purple")
 GRAY_PERCENTILES = (1, 99)
 
-Plane = tuple[Float[np.ndarray, "i j"], Integer[np.ndarray, "i j"], float]
+STYLES = ("solid", "dashed")
+
+
+class Plane(NamedTuple):
+    """A plane of an image.
+
+    Args:
+        image: Intensities.
+        masks: Class numbers, outlined in solid lines; where there are two, the second in dashes.
+        aspect: How long a voxel is along the second axis, in voxels of the first.
+    """
+
+    image: Float[np.ndarray, "i j"]
+    masks: tuple[Integer[np.ndarray, "i j"], ...]
+    aspect: float = 1.0
 
 
 def draw_planes(
@@ -21,8 +36,7 @@ def draw_planes(
     """Draw planes of images with their labels outlined.
 
     Args:
-        rows: Of the figure, each of as many planes: intensities, class numbers, and how long a
-            voxel is along the second axis in voxels of the first.
+        rows: Of the figure, each of as many planes.
         path: Where the figure goes.
         class_names: Of the classes from 1 on.
         title: Over the figure.
@@ -42,16 +56,17 @@ def draw_planes(
 
 def three_planes(
     image: Float[np.ndarray, "i j k"],
-    labels: Integer[np.ndarray, "i j k"],
+    masks: tuple[Integer[np.ndarray, "i j k"], ...],
     spacing_mm: Sequence[float],
 ) -> list[Plane]:
-    """Return a plane across each axis, through the middle of what is labeled."""
-    labeled = np.argwhere(labels)
-    center = labeled.mean(axis=0).round() if len(labeled) else np.array(image.shape) // 2
-    planes: list[Plane] = []
+    """Return a plane across each axis, through the middle of the first mask that holds a class."""
+    labeled = next((np.argwhere(mask) for mask in masks if mask.any()), None)
+    center = np.array(image.shape) // 2 if labeled is None else labeled.mean(axis=0).round()
+    planes = []
     for axis, at in enumerate(center.astype(int)):
         first, second = (mm for other, mm in enumerate(spacing_mm) if other != axis)
-        planes.append((image.take(at, axis), labels.take(at, axis), float(second / first)))
+        cut = tuple(mask.take(at, axis) for mask in masks)
+        planes.append(Plane(image.take(at, axis), cut, float(second / first)))
     return planes
 
 
@@ -59,24 +74,28 @@ def middle_planes(
     images: Float[np.ndarray, "item *spatial"], labels: Integer[np.ndarray, "item *spatial"]
 ) -> list[Plane]:
     """Return of each item the plane across the last of three axes that has most labels."""
-    planes: list[Plane] = []
+    planes = []
     for image, label in zip(images, labels, strict=True):
         if image.ndim == 3:
             best = int(np.count_nonzero(label, axis=(0, 1)).argmax())
             image, label = image[..., best], label[..., best]
-        planes.append((image, label, 1.0))
+        planes.append(Plane(image, (label,)))
     return planes
 
 
 def _draw(axes: Axes, plane: Plane, num_classes: int) -> None:
-    image, label, aspect = plane
-    low, high = np.percentile(image, GRAY_PERCENTILES)
+    low, high = np.percentile(plane.image, GRAY_PERCENTILES)
     # The first axis to columns and the second to rows, upwards.
-    axes.imshow(image.T, cmap="gray", vmin=low, vmax=high, origin="lower", aspect=aspect)
-    for number in range(1, num_classes + 1):
-        mask = (label == number).T
-        if mask.any() and not mask.all():
-            axes.contour(mask, levels=[0.5], colors=_color(number), linewidths=0.8)
+    axes.imshow(
+        plane.image.T, cmap="gray", vmin=low, vmax=high, origin="lower", aspect=plane.aspect
+    )
+    for mask, style in zip(plane.masks, STYLES, strict=False):
+        for number in range(1, num_classes + 1):
+            inside = (mask == number).T
+            if inside.any() and not inside.all():
+                axes.contour(
+                    inside, levels=[0.5], colors=_color(number), linestyles=style, linewidths=0.8
+                )
     axes.set_axis_off()
 
 

@@ -27,7 +27,6 @@ from medssl.data.source import Source
 from medssl.data.volume import Volume
 from medssl.errors import DataError
 from medssl.evaluation.bootstrap import interval
-from medssl.evaluation.figures import overlay
 from medssl.evaluation.overlap import overlap
 from medssl.geometry import spacing_mm
 from medssl.inference.sliding_window import SlidingWindow
@@ -35,6 +34,7 @@ from medssl.inference.source_grid import to_source_grid
 from medssl.models.export import check_unseen
 from medssl.training.fabric import place, start
 from pipelines._files import write_json, write_table
+from pipelines._mask_figures import draw_planes, three_planes
 from pipelines._network import restore
 from pipelines._progress import track
 from pipelines._reading import reading
@@ -242,15 +242,16 @@ def _draw(
 ) -> Path:
     case = scored.held.indexed
     path = cfg.output / "figures" / f"{case.case_id}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
     with reading(case, "image"):
         image = to_ras(source.image(case))
-    overlay(
-        path,
-        image=np.nan_to_num(image.voxels[0].astype(np.float32)),
-        reference=np.rint(_reference(source, case, predicted).voxels[0]).astype(np.int64),
-        prediction=predicted.voxels[0],
-        class_names=classes,
-        title=f"case {case.case_id}, mean Dice {scored.dice:.3f}",
+    reference = np.rint(_reference(source, case, predicted).voxels[0]).astype(np.int64)
+    planes = three_planes(
+        np.nan_to_num(image.voxels[0].astype(np.float32)),
+        (reference, predicted.voxels[0]),
+        spacing_mm(image.affine).tolist(),
     )
+    title = (
+        f"case {case.case_id}, mean Dice {scored.dice:.3f}\nsolid: reference, dashed: prediction"
+    )
+    draw_planes([planes], path, class_names=classes, title=title)
     return path

@@ -223,7 +223,7 @@ def draw(
     shown = to_ras(image)
     labels = to_ras(Volume(mask[None], image.affine)).voxels[0]
     planes = three_planes(
-        shown.voxels[0].astype(np.float32), labels, spacing_mm(shown.affine).tolist()
+        shown.voxels[0].astype(np.float32), (labels,), spacing_mm(shown.affine).tolist()
     )
     path = output / "figures" / f"{case.case_id}.png"
     draw_planes([planes], path, class_names=classes, title=case.case_id)

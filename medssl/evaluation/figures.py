@@ -1,56 +1,12 @@
-"""Figures of an evaluation: where prediction and reference part, and how arms compare."""
+"""Figures of an evaluation: how arms compare."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Integer
 from matplotlib.figure import Figure
 
 from medssl.evaluation.bootstrap import Interval
-
-COLORS = ("tab:cyan", "tab:orange", "tab:pink", "tab:green", "tab:red", "tab:purple")
-GRAY_PERCENTILES = (1, 99)
-
-
-def overlay(
-    path: Path,
-    *,
-    image: Float[np.ndarray, "i j k"],
-    reference: Integer[np.ndarray, "i j k"],
-    prediction: Integer[np.ndarray, "i j k"],
-    class_names: Sequence[str],
-    title: str,
-) -> None:
-    """Draw three planes through the middle of the reference, in RAS+ order of axes.
-
-    Lines are the reference, dashes the prediction; a color a class.
-    """
-    labeled = np.argwhere(reference if reference.any() else prediction)
-    center = (
-        labeled.mean(axis=0).round().astype(int) if len(labeled) else np.array(image.shape) // 2
-    )
-    low, high = np.percentile(image, GRAY_PERCENTILES)
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    for axis, (plot, name) in enumerate(
-        zip(figure.subplots(1, 3), ("sagittal", "coronal", "axial"), strict=True)
-    ):
-        planes = [np.take(a, center[axis], axis=axis).T for a in (image, reference, prediction)]
-        plot.imshow(planes[0], cmap="gray", vmin=low, vmax=high, origin="lower")
-        for number in range(1, len(class_names) + 1):
-            color = COLORS[(number - 1) % len(COLORS)]
-            for plane, style in ((planes[1], "solid"), (planes[2], "dashed")):
-                mask = plane == number
-                if mask.any() and not mask.all():
-                    plot.contour(mask, levels=[0.5], colors=color, linestyles=style, linewidths=1)
-        plot.set_title(name, fontsize=8)
-        plot.axis("off")
-    legend = ", ".join(
-        f"{name}: {COLORS[n % len(COLORS)].removeprefix('tab:')}"
-        for n, name in enumerate(class_names)
-    )
-    figure.suptitle(f"{title}\nsolid: reference, dashed: prediction ({legend})", fontsize=8)
-    figure.savefig(path, dpi=120)
 
 
 def arms(
