@@ -67,8 +67,8 @@ def _override(text: str) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         known = sorted(str(other) for other in path.parent.glob("*.yaml"))
-        close = difflib.get_close_matches(str(path), known, n=1) or known[:1]
-        hint = f"; did you mean {close[0]}?" if close else "; configs/ holds a folder a stage"
+        close = difflib.get_close_matches(str(path), known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else "; give configs/<stage>/<run>.yaml"
         msg = f"there is no config {path}{hint}"
         raise ConfigError(msg)
     try:

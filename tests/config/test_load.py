@@ -68,7 +68,7 @@ def test_a_base_on_a_base_is_refused(tmp_path):
 
 
 def test_a_config_that_is_not_there_is_named():
-    with pytest.raises(ConfigError, match=r"there is no config nowhere\.yaml"):
+    with pytest.raises(ConfigError, match=r"there is no config nowhere\.yaml; give configs/"):
         load(Pretrain, Path("nowhere.yaml"))
 
 
