@@ -6,6 +6,7 @@ cases of a subject are averaged first: subjects are what is resampled.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from jaxtyping import Float
@@ -104,19 +105,10 @@ class Comparison:
         arms: list[str],
         here: list[Score],
     ) -> list[Line]:
-        of_arm = {
-            arm: self._table([s for s in here if s.cell.get(self.arm, "") == arm], class_name)
-            for arm in arms
-        }
-        reference = of_arm[self.reference]
+        tables = self._tables(class_name, arms, here)
+        reference = tables[self.reference]
         lines = []
-        for arm, table in of_arm.items():
-            if table.shape != reference.shape:
-                msg = (
-                    f"arm {arm!r} was scored on {table.shape} draws and subjects, "
-                    f"{self.reference!r} on {reference.shape}: they can not be paired"
-                )
-                raise DataError(msg)
+        for arm, table in tables.items():
             paired = None if arm == self.reference else self._interval(table - reference)
             lines.append(
                 Line(
@@ -131,6 +123,36 @@ class Comparison:
             )
         return lines
 
+    def _tables(
+        self, class_name: str, arms: list[str], here: list[Score]
+    ) -> dict[str, Float[np.ndarray, "draw subject"]]:
+        """Return each arm's scores, all with the draws and subjects that any arm has, as they come.
+
+        Not sorted: ids of subjects depend on the key of the pseudonyms, and no interval should.
+        """
+        values: dict[tuple[str, str, str], list[float]] = {}
+        for score in here:
+            if class_name in (score.class_name, ALL_CLASSES):
+                key = score.cell.get(self.arm, ""), *self._pair(score)
+                values.setdefault(key, []).append(score.value)
+        draws, subjects = (
+            list(dict.fromkeys(axis)) for axis in zip(*map(self._pair, here), strict=True)
+        )
+        for arm, draw, subject in product(arms, draws, subjects):
+            if (arm, draw, subject) not in values:
+                msg = (
+                    f"arm {arm!r} has no score of subject {subject} in draw {draw!r}, another arm "
+                    "has: they can not be paired; evaluate all arms on the same subjects and draws"
+                )
+                raise DataError(msg)
+        return {
+            arm: np.array([[_mean(values[arm, d, s]) for s in subjects] for d in draws])
+            for arm in arms
+        }
+
+    def _pair(self, score: Score) -> tuple[str, str]:
+        return score.cell.get(self.draw, ""), score.subject_id
+
     def _interval(self, table: Float[np.ndarray, "draw subject"]) -> Interval:
         return interval(
             table,
@@ -138,17 +160,6 @@ class Comparison:
             num_resamples=self.num_resamples,
             seed=self.seed,
         )
-
-    def _table(self, scores: list[Score], class_name: str) -> Float[np.ndarray, "draw subject"]:
-        """Return the scores of one arm as draws by subjects, both sorted by name."""
-        values: dict[tuple[str, str], list[float]] = {}
-        for score in scores:
-            if class_name in (score.class_name, ALL_CLASSES):
-                key = score.cell.get(self.draw, ""), score.subject_id
-                values.setdefault(key, []).append(score.value)
-        draws = sorted({draw for draw, _ in values})
-        subjects = sorted({subject for _, subject in values})
-        return np.array([[_mean(values.get((d, s), [])) for s in subjects] for d in draws])
 
 
 def _mean(values: list[float]) -> float:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,9 +38,9 @@ def settings(**more):
 
 
 def test_differences_are_paired_by_draw_and_subject(tables):
-    given = scores(tables, labels="2")
-    shuffled = [given[n] for n in np.random.default_rng(1).permutation(len(given))]
-    lines = {(line.arm, line.class_name): line for line in COMPARE(shuffled)}
+    first, second = (scores({arm: table}, labels="2") for arm, table in tables.items())
+    shuffled = [second[n] for n in np.random.default_rng(1).permutation(len(second))]
+    lines = {(line.arm, line.class_name): line for line in COMPARE(first + shuffled)}
     pretrained, scratch = lines["pretrained", "a"], lines["scratch", "a"]
     assert scratch.score == interval(tables["scratch"], **settings())
     assert scratch.difference is None
@@ -49,6 +51,12 @@ def test_differences_are_paired_by_draw_and_subject(tables):
     # Paired, the interval is narrower than either arm's own.
     width = pretrained.difference.high - pretrained.difference.low
     assert width < (scratch.score.high - scratch.score.low) / 3
+
+
+def test_what_subjects_are_called_can_not_be_seen(tables):
+    given = scores(tables)
+    renamed = [replace(score, subject_id=f"t{9 - int(score.subject_id[1])}") for score in given]
+    assert COMPARE(given) == COMPARE(renamed)
 
 
 def test_settings_are_compared_apart_and_classes_averaged_by_subject(tables):
@@ -75,5 +83,13 @@ def test_a_subjects_cases_are_averaged_first():
 def test_what_can_not_be_paired_is_refused(tables):
     with pytest.raises(DataError, match=r"expected the reference 'scratch' .* \['pretrained'\]"):
         COMPARE(scores({"pretrained": tables["pretrained"]}))
-    with pytest.raises(DataError, match=r"'pretrained' was scored on \(2, 7\) .* on \(3, 7\)"):
-        COMPARE(scores(tables | {"pretrained": tables["pretrained"][:2]}))
+    given = scores(tables)
+    fewer_draws = [s for s in given if s.cell != {"arm": "pretrained", "draw": "2"}]
+    with pytest.raises(DataError, match=r"'pretrained' has no score of subject s0 in draw '2'"):
+        COMPARE(fewer_draws)
+    others = [
+        replace(s, subject_id="s8") if s.cell["arm"] == "scratch" and s.subject_id == "s3" else s
+        for s in given
+    ]
+    with pytest.raises(DataError, match="'scratch' has no score of subject s3 in draw '0'"):
+        COMPARE(others)

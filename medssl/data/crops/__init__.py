@@ -2,7 +2,8 @@
 
 A member is a dataset whose rows are (epoch, row) draws: `source[epoch, row]` reads the pieces
 of one case, and `stack` joins those of several cases to a batch. Where a piece lies is a
-function of (seed, epoch, case, view) and of nothing else. What is cut here is not augmented
+function of (seed, epoch, case, view) and of nothing else; a case counts by its digest, so that
+an archive gives the same draws under every key of its pseudonyms. What is cut is not augmented
 yet: that happens batched and on the device, in `medssl.data.views`, from the batch's `seed`.
 """
 

@@ -70,7 +70,7 @@ class Labeled:
         case = self.manifest[row]
         image = open_cached(self.root / case.image_uri)
         label = open_cached(self.root / str(case.label_uri))
-        key = (self.seed, epoch, case.case_id)
+        key = (self.seed, epoch, case.digest)
         where = stream(*key)
         classes = self._foreground_of(row, case)
         if classes and uniform(where, 0, 1).item() < self.foreground_share:
@@ -97,7 +97,7 @@ class Labeled:
             # In blocks any voxel will do; a slice must be one that takes part.
             slices = None if self.spatial_dims == 3 else case.slices
             self._foreground[row] = sampled_voxels(
-                classes, slices, stream(self.seed, case.case_id, "foreground")
+                classes, slices, stream(self.seed, case.digest, "foreground")
             )
         return self._foreground[row]
 

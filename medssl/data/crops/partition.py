@@ -69,7 +69,7 @@ class Partition:
         volume = open_cached(self.root / case.image_uri)
         crops, seeds = [], []
         for part in range(self.num_parts):
-            key = (self.seed, epoch, case.case_id, part)
+            key = (self.seed, epoch, case.digest, part)
             slices = self._slices(volume.shape[2], part, case.slices)
             k = slices[integer(stream(*key, "slice"), len(slices))]
             for view in range(self.num_views):

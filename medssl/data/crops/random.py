@@ -57,10 +57,10 @@ class Random:
         case = self.manifest[row]
         volume = open_cached(self.root / case.image_uri)
         slices = range(volume.shape[2]) if case.slices is None else case.slices
-        k = slices[integer(stream(self.seed, epoch, case.case_id, "slice"), len(slices))]
+        k = slices[integer(stream(self.seed, epoch, case.digest, "slice"), len(slices))]
         crops, seeds = [], []
         for view in range(self.num_views):
-            key = (self.seed, epoch, case.case_id)
+            key = (self.seed, epoch, case.digest)
             where = stream(*key, 0 if self.shared_crop else view)
             sizes = zip(volume.shape, self.crop_vox, strict=False)
             start = [*(anywhere(where, size, crop) for size, crop in sizes), k][:3]

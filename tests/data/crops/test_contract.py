@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -55,6 +56,16 @@ def test_a_draw_is_a_function_of_seed_epoch_and_case(cohort, name, crop_vox):
     for other in (drawn(1, range(5)), drawn(0, range(5, 10))):
         assert not torch.isin(once.seed, other.seed).any()
         assert not torch.equal(once.image, other.image)
+
+
+@pytest.mark.parametrize("crop_vox", CROPS)
+def test_a_case_is_drawn_alike_under_every_key_of_the_pseudonyms(cohort, name, crop_vox):
+    table = cohort.manifest.table
+    names = pa.array([f"{position:016x}" for position in range(len(table))])
+    column = table.column_names.index("case_id")
+    renamed = Manifest(table.set_column(column, table.schema.field("case_id"), names))
+    one, other = made(cohort, name, crop_vox), made(cohort, name, crop_vox, manifest=renamed)
+    assert same(one[7, 2], other[7, 2])
 
 
 def test_the_other_cases_and_the_draws_before_cannot_be_seen(cohort, name):
