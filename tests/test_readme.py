@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipelines.__main__ import main
 
@@ -17,7 +18,7 @@ COMMANDS = [
     if line.startswith("medssl ")
 ]
 PATHS = sorted(
-    set(re.findall(r"`((?:configs|data_manifests|medssl|pipelines|tests)/[\w./]*)`", TEXT))
+    set(re.findall(r"[`(]((?:configs|data_manifests|medssl|pipelines|tests)/[\w./]*)[`)]", TEXT))
 )
 
 
@@ -30,7 +31,18 @@ def test_there_are_commands_and_paths_to_look_at():
 def test_a_command_of_the_readme_is_understood(words, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("MEDSSL_MIRROR", str(tmp_path))
     assert main([*words, "--show"]) == 0
-    assert "steps:" in capsys.readouterr().out
+    assert "output: " in capsys.readouterr().out
+
+
+def test_the_studys_steps_can_be_told_to_read_what_fetch_brings():
+    card, index = (
+        yaml.safe_load(Path(f"configs/{name}.yaml").read_text())
+        for name in ("fetch/hippocampus", "index/hippocampus_msd")
+    )
+    brought = f"{card['output']}/data/Task04_Hippocampus"
+    (source,) = index["sources"]
+    assert source["root"] == f"{brought}/imagesTr"
+    assert source["labels"]["folder"] == f"{brought}/labelsTr"
 
 
 @pytest.mark.parametrize("path", PATHS)
