@@ -42,8 +42,7 @@ def resolve(
     try:
         return TypeAdapter(schema).validate_python(tree)
     except ValidationError as error:
-        known = _keys(schema)
-        lines = [f"{_place(e['loc'])}: {_plain(e, known)}" for e in error.errors()]
+        lines = _lines(error, tree, _keys(schema))
         head = f"{path or 'what was given'} is no {schema.__name__.lower()} config:"
         msg = f"{head} {lines[0]}" if len(lines) == 1 else "\n  ".join([head, *lines])
         raise ConfigError(msg) from None
@@ -115,8 +114,29 @@ def _nest(keys: Sequence[str], value: Any) -> dict[str, Any]:
     return {first: _nest(rest, value) if rest else value}
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location)
+def _lines(error: ValidationError, tree: Any, known: set[str]) -> list[str]:
+    """Return a line a place; where several types were allowed, it says what each would need."""
+    found: dict[str, list[Any]] = {}
+    for one in error.errors():
+        found.setdefault(_place(one, tree), []).append(one)
+    return [
+        (f"{place}: " if place else "") + " or ".join(_plain(one, known) for one in ones)
+        for place, ones in found.items()
+    ]
+
+
+def _place(error: Any, tree: Any) -> str:
+    """Return the keys that lead to a mistake, without the names of the types that were tried."""
+    keys = []
+    for part in error["loc"]:
+        within = isinstance(tree, dict) and part in tree
+        if isinstance(tree, list) and isinstance(part, int):
+            within = part < len(tree)
+        if within:
+            tree = tree[part]
+        if within or error["type"] == "missing":
+            keys.append(str(part))
+    return ".".join(keys)
 
 
 def _keys(schema: Any) -> set[str]:

@@ -4,6 +4,8 @@ import pytest
 
 from medssl.config.component import build
 from medssl.config.load import load
+from medssl.config.stages.cache import Cache
+from medssl.config.stages.index import Index
 from medssl.config.stages.pretrain import Pretrain
 from medssl.errors import ConfigError
 
@@ -41,6 +43,21 @@ def test_several_mistakes_come_a_line_each():
     with pytest.raises(ConfigError, match=r"config:\n  .*: .*\n  .*: ") as caught:
         load(Pretrain, VICREG, ["optimm=1", "optim.num_steps=0"])
     assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("split", ["many", 1.5])
+def test_where_two_types_are_allowed_a_mistake_is_one_line_that_names_both(split):
+    with pytest.raises(ConfigError) as caught:
+        load(Index, Path("configs/index/hippocampus.yaml"), [f"split.test={split}"])
+    (line,) = str(caught.value).splitlines()
+    assert "config: split.test: " in line
+    assert " integer" in line
+    assert " or " in line
+
+
+def test_a_mistake_of_the_whole_has_no_place():
+    with pytest.raises(ConfigError, match=r"cache config: preprocessing, plan: expected exactly"):
+        load(Cache, None, ["index=a", "output=b"])
 
 
 def test_defaults_of_a_component_are_written_down():
