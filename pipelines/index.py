@@ -14,13 +14,22 @@ from medssl.config.load import dump
 from medssl.config.stages.index import Index, Labels, Root, Split
 from medssl.data.archive import tables
 from medssl.data.archive.cases import Known, read_case
-from medssl.data.archive.labels import Pairing, check_grid, labels_in, labels_of, pair
+from medssl.data.archive.labels import (
+    Pairing,
+    check_grid,
+    labels_in,
+    labels_listed,
+    labels_matching,
+    labels_of,
+    pair,
+)
 from medssl.data.archive.ledger import Ledger, Use
 from medssl.data.archive.private import KEY, open_private, write_files
 from medssl.data.archive.pseudonyms import Pseudonyms, make_key, read_key
 from medssl.data.archive.splits import Rule, assign, connected
 from medssl.data.archive.units import Archive, Unit, find_units
 from medssl.data.archive.walk import File, walk
+from medssl.data.dicom.regrid import Allowed
 from medssl.data.manifest import Case, Manifest, write_manifest
 from medssl.data.mirror import resolve
 from medssl.data.verdicts import Code, RefusedError
@@ -37,12 +46,14 @@ def run(cfg: Index) -> None:
     ledger = Ledger(Pseudonyms(key))
     with build(cfg.tracker).run(f"index {cfg.output.name}", config=dump(cfg)) as run:
         # Files
-        labels = [_labels(number, root.labels) for number, root in enumerate(cfg.sources)]
+        labels = [_labels(number, root) for number, root in enumerate(cfg.sources)]
         files = _files(cfg.sources, labels, ledger)
         write_files(ledger.files(), private)  # so that messages can point at it
 
         # Cases
-        archive = find_units(track(files, total=len(files), label="headers", unit="files"), ledger)
+        allowed = Allowed(tilted=cfg.resample.tilted, uneven=cfg.resample.uneven)
+        headers = track(files, total=len(files), label="headers", unit="files")
+        archive = find_units(headers, ledger, allowed)
         pairings = [
             _paired(number, root.labels, labels[number], archive, ledger)
             for number, root in enumerate(cfg.sources)
@@ -67,12 +78,18 @@ def run(cfg: Index) -> None:
     print(f"index: {cfg.output}")
 
 
-def _labels(number: int, labels: Labels | None) -> dict[str, File]:
+def _labels(number: int, source: Root) -> dict[str, File]:
     """Return a source's label files by the name of their image."""
+    labels, root = source.labels, resolve(source.root)
     if labels is None:
         return {}
     if labels.folder is not None:
         return labels_in(resolve(labels.folder), number)
+    if labels.match is not None:
+        said = labels.match
+        return labels_matching(said.image, said.label, root, include=source.include, source=number)
+    if labels.datalist is not None:
+        return labels_listed(resolve(labels.datalist), root, number)
     return labels_of(resolve(labels.csv or ""), number)
 
 

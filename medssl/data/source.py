@@ -12,13 +12,17 @@ import numpy as np
 import pyarrow.compute as pc
 
 from medssl.data.archive.private import read_files
+from medssl.data.dicom.regrid import Allowed
+from medssl.data.formats import reader_of
 from medssl.data.manifest import Case
 from medssl.data.readers.dicom_series import DicomSeries
-from medssl.data.readers.nifti import Nifti
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume
 from medssl.errors import DataError
 from medssl.geometry import same_grid
+
+# `index` decided which series to take; what it did not allow is in no case.
+ALL = Allowed(tilted=True, uneven=True)
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class Source:
         """
         kind, _, name = case.image_uri.partition(":")
         if kind == "series":
-            return DicomSeries().read_images(self._slices(name))
-        return Nifti().read(self._file(case.image_uri), frame=case.frame)
+            return DicomSeries(ALL).read_images(self._slices(name))
+        return self._read(case.image_uri, case.frame)
 
     def label(self, case: Case) -> Volume | None:
         """Return the label, if there is one, on the grid of its file.
@@ -50,7 +54,7 @@ class Source:
         """
         if case.label_uri is None:
             return None
-        label = Nifti().read(self._file(case.label_uri))
+        label = self._read(case.label_uri, None)
         affine = np.array(case.affine, np.float64).reshape(4, 4)
         if not same_grid(label.voxels.shape[1:], label.affine, case.shape, affine):
             msg = (
@@ -86,6 +90,14 @@ class Source:
             msg = f"{self._table_path} knows no series of case {case_id}; index the archive again"
             raise DataError(msg)
         return self._series[case_id]
+
+    def _read(self, uri: str, frame: int | None) -> Volume:
+        path = self._file(uri)
+        reader = reader_of(path.name)
+        if reader is None:
+            msg = f"{self._table_path}: {uri!r} is a file of no format that medssl reads"
+            raise DataError(msg)
+        return reader.read(path, frame=frame)
 
     def _file(self, uri: str) -> Path:
         kind, _, name = uri.partition(":")

@@ -1,6 +1,7 @@
 """The stage `index`: every file accounted for, no name outside `private/`, honest splits."""
 
 import base64
+import json
 import runpy
 import shutil
 from pathlib import Path
@@ -10,10 +11,12 @@ import nibabel
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import SimpleITK
 import yaml
 
 from medssl.data.manifest import read_manifest
 from medssl.data.source import Source
+from medssl.data.volume import digest
 from pipelines.__main__ import main
 
 SURNAME, GIVEN = "Zephyrowska", "Quillabamba"
@@ -69,6 +72,78 @@ def test_files_in_are_files_accepted_and_refused(tmp_path, dicom, capsys):
     printed = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["files", "15"] in printed
     assert ["refused:", "missing_slice", "6"] in printed
+
+
+def other_format(path, seed=0, shape=(4, 5, 6), dtype=np.int16):
+    """Write what `nifti` writes, by SimpleITK."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    voxels = np.random.default_rng(seed).integers(0, 99, shape).astype(dtype)
+    image = SimpleITK.GetImageFromArray(voxels.T)
+    image.SetDirection(np.diag([-1.0, -1.0, 1.0]).ravel())  # +x and +y are right and front here
+    SimpleITK.WriteImage(image, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["nrrd", "nhdr", "mha", "mhd"])
+def test_a_volume_is_the_same_case_in_every_format(tmp_path, suffix):
+    nifti(tmp_path / "in" / "a.nii.gz", 7)
+    other_format(tmp_path / "in" / f"b.{suffix}", 7)
+    nifti(tmp_path / "labels" / "a.nii.gz", 8, dtype=np.uint8)
+    other_format(tmp_path / "labels" / f"b.{suffix}", 8, dtype=np.uint8)
+    source = {"root": str(tmp_path / "in"), "labels": {"folder": str(tmp_path / "labels")}}
+    cases, verdicts = index(tmp_path, source)
+    assert cases[0].digest == cases[1].digest
+    assert cases[0].affine == cases[1].affine == np.eye(4).ravel().tolist()
+    # voxels beside their header are of its case
+    num_files = 2 if suffix in {"nrrd", "mha"} else 3
+    assert [row["code"] for row in verdicts].count("image") == num_files
+    assert {row["status"] for row in verdicts} == {"accepted"}
+    read = Source(tmp_path / "out")
+    for one, other in zip(*([read.image(case), read.label(case)] for case in cases), strict=True):
+        np.testing.assert_array_equal(one.voxels, other.voxels)
+
+
+def test_a_tilted_series_is_resampled_where_the_config_allows_it(tmp_path, dicom):
+    def tilted(k):
+        place = np.array(dicom.slice_of(dicom.VOXELS, dicom.AFFINE, k).ImagePositionPatient, float)
+        return {"ImagePositionPatient": dicom.decimals(place + np.array([0, 0.2 * k, 0]))}
+
+    dicom.write(tmp_path / "in", each=tilted)
+    source = {"root": str(tmp_path / "in")}
+    cases, verdicts = index(tmp_path, source)
+    assert not cases
+    assert {row["code"] for row in verdicts} == {"sheared"}
+    (case,), verdicts = index(tmp_path, source, resample={"tilted": True})
+    assert {row["code"] for row in verdicts} == {"image"}
+    assert "as under a gantry tilt" in case.attributes["resampled"]
+    volume = Source(tmp_path / "out").image(case)
+    assert list(volume.voxels.shape[1:]) == case.shape
+    assert digest(volume) == case.digest
+    # The middle of each slice is where it was, in the patient and in the volume.
+    for k in range(7):
+        lps = np.array(tilted(k)["ImagePositionPatient"], float)
+        i, j, found_k = (np.linalg.inv(volume.affine) @ [-lps[0], -lps[1], lps[2], 1])[:3]
+        assert found_k == pytest.approx(k)
+        low = np.floor([i + 2, j + 2]).astype(int)
+        share_i, share_j = i + 2 - low[0], j + 2 - low[1]
+        four = volume.voxels[0, low[0] : low[0] + 2, low[1] : low[1] + 2, k].astype(float)
+        between = [1 - share_i, share_i] @ four @ [1 - share_j, share_j]
+        assert between == pytest.approx(dicom.VOXELS[2, 2, k], abs=1.5)
+
+
+def test_units_and_burned_in_text_are_kept_of_the_cases_that_have_them(tmp_path, dicom):
+    dicom.write(tmp_path / "in" / "a", Units="BQML", BurnedInAnnotation="YES")
+    dicom.write(tmp_path / "in" / "b", SeriesInstanceUID="1.9", BurnedInAnnotation="NO")
+    cases, _ = index(tmp_path, {"root": str(tmp_path / "in")})
+    assert [case.attributes for case in cases] == [{"units": "BQML", "burned_in": "YES"}, {}]
+
+
+def test_voxels_beside_a_header_share_its_fate(tmp_path):
+    path = other_format(tmp_path / "in" / "v.mhd", shape=(40, 50, 60))
+    path.write_text(path.read_text().replace("CompressedData = False", "CompressedData = True"))
+    cases, verdicts = index(tmp_path, {"root": str(tmp_path / "in")})
+    assert not cases
+    assert sorted(row["code"] for row in verdicts) == ["broken_series", "truncated"]
 
 
 def planted(dicom, root):
@@ -134,6 +209,99 @@ def test_an_error_about_unpaired_files_names_ids_not_patients(tmp_path, dicom, c
     assert "images without label" in printed
     assert SURNAME not in printed
     assert GIVEN not in printed
+
+
+def shipped(name, root):
+    """The source of a shipped config, with its data set's folder put in the place of its own."""
+    (source,) = yaml.safe_load(Path(f"configs/index/{name}.yaml").read_text())["sources"]
+    text = yaml.safe_dump(source).replace(source["root"], str(root))
+    return yaml.safe_load(text)
+
+
+def labeled_by(cases, out):
+    """For each case: the voxels of its label, by the first voxel of its image."""
+    read = Source(out)
+    return {
+        int(read.image(case).voxels[0, 0, 0, 0]): read.label(case).voxels.tolist()
+        for case in cases
+        if case.label_uri is not None
+    }
+
+
+def test_nnunets_layout_is_read_by_its_config(tmp_path):
+    root = tmp_path / "Dataset001_X"
+    expected = {}
+    for n in range(3):
+        image = nifti(root / f"imagesTr/c{n}_0000.nii.gz", n)
+        nifti(root / f"imagesTr/c{n}_0001.nii.gz", n + 10)
+        label = nifti(root / f"labelsTr/c{n}.nii.gz", n + 20, dtype=np.uint8)
+        first = int(nibabel.load(image).dataobj[0, 0, 0])
+        expected[first] = [np.asarray(nibabel.load(label).dataobj).tolist()]
+    (root / "dataset.json").write_text("{}")
+    cases, verdicts = index(tmp_path, shipped("nnunet", root))
+    assert labeled_by(cases, tmp_path / "out") == expected
+    assert {row["status"] for row in verdicts} == {"accepted"}
+    nifti(root / "labelsTr/c7.nii.gz", dtype=np.uint8)
+    index(tmp_path, shipped("nnunet", root), status=2)  # a label whose image is not there
+
+
+def test_a_decathlons_list_says_which_label_is_whose(tmp_path):
+    root = tmp_path / "Task01_X"
+    image = nifti(root / "imagesTr/a.nii.gz", 1)
+    nifti(root / "imagesTr/b.nii.gz", 2)
+    label = nifti(root / "labelsTr/other_name.nii.gz", 3, dtype=np.uint8)
+    pairs = [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/other_name.nii.gz"}]
+    (root / "dataset.json").write_text(json.dumps({"training": pairs}))
+    source = shipped("msd", root)
+    source["labels"]["unpaired"] = "keep"
+    cases, _ = index(tmp_path, source)
+    assert len(cases) == 2
+    first = int(nibabel.load(image).dataobj[0, 0, 0])
+    assert labeled_by(cases, tmp_path / "out") == {
+        first: [np.asarray(nibabel.load(label).dataobj).tolist()]
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "expected a JSON file whose `training` lists pairs"),
+        ('{"training": [{"image": "a.nii"}]}', "lists pairs of `image` and `label`, got KeyError"),
+        (
+            '{"training": [{"image": "imagesTr/a.nii", "label": "../../x.nii"}]}',
+            "a row names one elsewhere",
+        ),
+    ],
+)
+def test_a_list_that_is_none_or_leads_elsewhere_is_an_error(tmp_path, capsys, text, message):
+    root = tmp_path / "Task01_X"
+    nifti(root / "imagesTr/a.nii.gz")
+    (root / "dataset.json").write_text(text)
+    index(tmp_path, shipped("msd", root), status=2)
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_bids_is_read_by_its_config_with_a_subjects_sessions_together(tmp_path):
+    root = tmp_path / "bids"
+    number = 0
+    for subject, session in [("sub-1", "ses-a/"), ("sub-1", "ses-b/"), ("sub-2", "")]:
+        where, number = f"{subject}/{session}anat", number + 1
+        stem = f"{subject}_{session[:-1]}_" if session else f"{subject}_"
+        nifti(root / where / f"{stem}T1w.nii.gz", number)
+        nifti(root / where / f"{stem}T2w.nii.gz", number + 10)
+        nifti(root / "derivatives/labels" / where / f"{stem}dseg.nii.gz", dtype=np.uint8)
+    cases, _ = index(tmp_path, shipped("bids", root))
+    assert len(cases) == 3
+    assert all(case.label_uri for case in cases)
+    first, second, third = (case.subject_id for case in cases)
+    assert first == second != third
+
+
+def test_a_label_path_is_made_of_the_images_groups(tmp_path, capsys):
+    nifti(tmp_path / "in/a.nii.gz")
+    match = {"image": "(?P<case>.+)_0000", "label": "labels/{name}.nii.gz"}
+    index(tmp_path, {"root": str(tmp_path / "in"), "labels": {"match": match}}, status=2)
+    assert "expected one of the named groups ['case']" in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_private_folder_is_for_its_owner_only(tmp_path, dicom):

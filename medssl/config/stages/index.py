@@ -11,6 +11,7 @@ from medssl.errors import ConfigError
 
 __all__ = ["Index"]
 
+NAMES = re.compile(r"{(\w+)}")  # the groups that a path is made of
 # A number of subjects, or a share of them.
 Size = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, lt=1)]
 
@@ -44,23 +45,52 @@ class Subject:
 
 
 @config
+class Match:
+    """Label volumes whose paths follow from their images'.
+
+    Args:
+        image: A regular expression on an image's path below the root, with named groups.
+        label: The path of its label below the root, the groups in braces.
+    """
+
+    image: Annotated[str, AfterValidator(_with_group)]
+    label: str
+
+    def __post_init__(self) -> None:
+        known, used = set(re.compile(self.image).groupindex), set(NAMES.findall(self.label))
+        if not used or not used <= known:
+            msg = (
+                f"labels.match.label: expected one of the named groups {sorted(known)} of "
+                f"labels.match.image in braces, and no others, got {self.label!r}"
+            )
+            raise ConfigError(msg)
+
+
+@config
 class Labels:
     """Where label volumes are.
 
     Args:
-        folder: NIfTI files of the same relative names as the images.
+        folder: Volumes of the same relative names as the images, whatever the format.
         csv: A table with the columns `image` (or `series_uid`) and `label`, a path from the
             table's folder.
+        match: What paths say: nnU-Net's and BIDS' conventions, and those of many a data set.
+        datalist: A JSON file such as the Medical Segmentation Decathlon's `dataset.json`, whose
+            `training` lists pairs of `image` and `label` by their paths from its folder.
         unpaired: What becomes of an image without label and of a label without image: an
             error; the image is kept; or both are refused.
     """
 
     folder: str | None = None
     csv: str | None = None
+    match: Match | None = None
+    datalist: str | None = None
     unpaired: Literal["error", "keep", "refuse"] = "error"
 
     def __post_init__(self) -> None:
-        _exactly_one("labels", folder=self.folder, csv=self.csv)
+        _exactly_one(
+            "labels", folder=self.folder, csv=self.csv, match=self.match, datalist=self.datalist
+        )
 
 
 @config
@@ -123,6 +153,19 @@ class Split:
 
 
 @config
+class Resample:
+    """Which series that lie on no even, right-angled grid are resampled to one, not refused.
+
+    Args:
+        tilted: Those whose slices drift sideways, as under a tilted gantry.
+        uneven: Those with uneven gaps; a missing slice is not made up.
+    """
+
+    tilted: bool = False
+    uneven: bool = False
+
+
+@config
 class Index:
     """From folders of images to a manifest of cases and a verdict on every file.
 
@@ -130,6 +173,7 @@ class Index:
         sources: Folders of images.
         output: The index's folder.
         key: The secret of the pseudonyms; one is made where there is none.
+        resample: Which series are resampled rather than refused.
         split: Which subjects are for what.
         tracker: Where the run is written down.
     """
@@ -137,11 +181,12 @@ class Index:
     sources: Annotated[tuple[Root, ...], Field(min_length=1)]
     output: Path
     key: Path | None = None
+    resample: Resample = Resample()
     split: Split = Split()
     tracker: Tracker = SILENT
 
 
-def _exactly_one(name: str, **given: str | None) -> None:
+def _exactly_one(name: str, **given: object) -> None:
     if sum(value is not None for value in given.values()) != 1:
         msg = f"{name}: expected exactly one of {list(given)}, got {given}"
         raise ConfigError(msg)

@@ -16,8 +16,8 @@ class Predict:
 
     Args:
         model: What `finetune` wrote.
-        source: A folder of DICOM series or NIfTI files, or one file; `mirror:` at its head is the
-            folder that MEDSSL_MIRROR names.
+        source: A folder of DICOM series or files of volumes, or one file; `mirror:` at its head
+            is the folder that MEDSSL_MIRROR names.
         output: The folder to write.
         key: The secret that ids are keyed with; an index's gives the same cases the same ids.
             Without one `<output>/private/key` is made.

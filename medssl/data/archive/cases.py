@@ -14,6 +14,7 @@ from medssl.data.volume import Volume, digest
 from medssl.geometry import spacing_mm
 
 OLDEST = 89  # years; above, an age identifies, and is given as 90
+OF_SOME = ("units", "burned_in")  # attributes of the header that few cases have
 PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 
 
@@ -46,8 +47,7 @@ def read_case(unit: Unit, ledger: Ledger, known: Known | None = None) -> tuple[C
     except RefusedError as refusal:
         culprit = refusal.path or unit.files[0].path
         ledger.refuse(culprit, refusal)
-        if unit.stack is not None:
-            refuse_all(unit.stack.headers, culprit, ledger)
+        refuse_all((file.path for file in unit.files), culprit, ledger)
         return None
     case = describe(unit, volume, ledger, known or Known())
     for use in uses(unit, case.case_id):
@@ -58,7 +58,8 @@ def read_case(unit: Unit, ledger: Ledger, known: Known | None = None) -> tuple[C
 def uses(unit: Unit, case_id: str) -> Iterator[tuple[Path, Use]]:
     """Yield what the case takes of which file."""
     if unit.stack is None:
-        yield unit.files[0].path, Use(case_id)
+        for file in unit.files:
+            yield file.path, Use(case_id)
         return
     for position, header in enumerate(unit.stack.headers):
         yield header.path, Use(case_id, position, header.image)
@@ -89,7 +90,7 @@ def describe(unit: Unit, volume: Volume, ledger: Ledger, known: Known) -> Case:
         site=known.site,
         age_years=age_years(unit.attributes.get("age", "")),
         sex=sex(unit.attributes.get("sex", "")),
-        attributes=dict(known.attributes) | _nonfinite(volume),
+        attributes=dict(known.attributes) | _kept(unit, volume),
         group=known.group,
         split="train",
         bytes=int(volume.voxels.nbytes),
@@ -108,6 +109,13 @@ def age_years(text: str) -> float | None:
 def sex(text: str) -> str | None:
     """Return `F`, `M` or `O`, or none for what DICOM does not know."""
     return text if text in ("F", "M", "O") else None
+
+
+def _kept(unit: Unit, volume: Volume) -> dict[str, str]:
+    """Return what is worth knowing of some cases: units, burned-in text, what was resampled."""
+    said = {name: unit.attributes[name] for name in OF_SOME if name in unit.attributes}
+    regrid = unit.stack and unit.stack.regrid
+    return said | ({"resampled": regrid.sentence} if regrid else {}) | _nonfinite(volume)
 
 
 def _nonfinite(volume: Volume) -> dict[str, str]:

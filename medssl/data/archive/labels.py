@@ -1,7 +1,10 @@
 """Which label volume belongs to which image, and what is left over."""
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +12,10 @@ import numpy as np
 from medssl.data.archive.tables import by_name, read_rows
 from medssl.data.archive.units import Unit
 from medssl.data.archive.walk import File, walk
+from medssl.data.formats import reader_of, without_suffix
 from medssl.data.manifest import Case
-from medssl.data.readers.nifti import read_grid
 from medssl.data.verdicts import Code, RefusedError
+from medssl.errors import DataError
 from medssl.geometry import same_grid
 
 
@@ -31,8 +35,8 @@ class Pairing:
 
 
 def labels_in(folder: Path, source: int) -> dict[str, File]:
-    """List the NIfTI files below a folder by the name of the image each one is of: its own."""
-    return {file.stem: file for file in walk(folder, source=source) if file.is_nifti}
+    """List the volumes below a folder by the name of the image each one is of: its own."""
+    return {file.stem: file for file in walk(folder, source=source) if file.reader is not None}
 
 
 def labels_of(table: Path, source: int) -> dict[str, File]:
@@ -48,6 +52,65 @@ def labels_of(table: Path, source: int) -> dict[str, File]:
         for name, path in named.items()
         if path.is_file()
     }
+
+
+def labels_matching(
+    image: str, label: str, root: Path, *, include: str, source: int
+) -> dict[str, File]:
+    """List label files by what the paths of images say; labels that no image has, by their own.
+
+    Args:
+        image: A regular expression on an image's path below the root, with named groups.
+        label: The path of its label below the root, the groups in braces.
+        root: The source's folder.
+        include: Which files are images.
+        source: The source's number.
+    """
+    there = {file.name: file for file in walk(root, source=source) if file.reader is not None}
+    found = {}
+    for file in walk(root, include=include, source=source):
+        match = re.fullmatch(image, file.name)
+        name = match and label.format_map(match.groupdict(default=""))
+        if name and name in there:
+            found[file.stem] = there[name]
+    shape = re.sub(r"{\w+}", "*", label)
+    taken = {file.name for file in found.values()}
+    left = {n: f for n, f in there.items() if fnmatchcase(n, shape) and n not in taken}
+    return found | {file.stem: file for file in left.values()}
+
+
+def labels_listed(table: Path, root: Path, source: int) -> dict[str, File]:
+    """List the label files that a datalist pairs with images, both by their paths from its folder.
+
+    Raises:
+        DataError: If it is no datalist, or an image or a label lies elsewhere.
+    """
+    folder = table.parent.resolve()
+    found = {}
+    for row in _training(table):
+        image, label = ((folder / row[key]).resolve() for key in ("image", "label"))
+        if not (image.is_relative_to(root.resolve()) and label.is_relative_to(folder)):
+            msg = (
+                f"{table}: expected images below the source's folder {root} and labels below the "
+                f"list's, a row names one elsewhere"
+            )
+            raise DataError(msg)
+        if label.is_file():
+            name = image.relative_to(root.resolve()).as_posix()
+            found[without_suffix(name)] = File(label, label.relative_to(folder).as_posix(), source)
+    return found
+
+
+def _training(table: Path) -> list[dict[str, str]]:
+    try:
+        rows = json.loads(table.read_text())["training"]
+        return [{key: str(row[key]) for key in ("image", "label")} for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = (
+            f"{table}: expected a JSON file whose `training` lists pairs of `image` and `label`, "
+            f"got {type(error).__name__}: {error}"
+        )
+        raise DataError(msg) from error
 
 
 def pair(labels: Mapping[str, File], units: Iterable[Unit], names: frozenset[str]) -> Pairing:
@@ -71,7 +134,11 @@ def check_grid(label: File, case: Case) -> None:
     Raises:
         RefusedError: If the label does not lie on it.
     """
-    shape, affine = read_grid(label.path)
+    reader = reader_of(label.path.name)
+    if reader is None:
+        sentence = "a label whose name says no format that medssl reads"
+        raise RefusedError(Code.UNSUPPORTED, sentence)
+    shape, affine = reader.grid(label.path)
     image_affine = np.array(case.affine, np.float64).reshape(4, 4)
     if len(shape) != 3 or not same_grid(shape, affine, case.shape, image_affine):
         sentence = (

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from medssl.data.dicom.header import Header
+from medssl.data.dicom.regrid import Allowed
 from medssl.data.dicom.stack import Stack
 from medssl.data.dicom.stacks import Misfit, stacks
 from medssl.data.verdicts import Code, RefusedError
 
 
-def divide(headers: Sequence[Header]) -> Iterator[tuple[int, Stack | Misfit]]:
+def divide(headers: Sequence[Header], allowed: Allowed) -> Iterator[tuple[int, Stack | Misfit]]:
     """Divide what carries one series UID into volumes; each slice ends up in one answer.
 
     The number says which of several series under this UID a volume is of.
@@ -21,7 +22,7 @@ def divide(headers: Sequence[Header]) -> Iterator[tuple[int, Stack | Misfit]]:
         refusal = RefusedError(Code.DUPLICATE_FILE, "a copy, byte for byte, of another file")
         yield 0, Misfit((header,), refusal)
     for number, series in enumerate(_series(originals)):
-        for found in stacks(series):
+        for found in stacks(series, allowed):
             yield number, found
 
 

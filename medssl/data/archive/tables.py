@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from medssl.data.archive.walk import without_suffix
+from medssl.data.formats import without_suffix
 from medssl.errors import DataError
 
 IMAGE, SERIES = "image", "series_uid"

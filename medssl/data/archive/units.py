@@ -4,16 +4,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 from medssl.data.archive.ledger import Ledger
 from medssl.data.archive.series import divide
 from medssl.data.archive.walk import File
 from medssl.data.dicom.header import Header, read_headers
 from medssl.data.dicom.kinds import require_slices
+from medssl.data.dicom.regrid import NOTHING, Allowed
 from medssl.data.dicom.stack import Stack
 from medssl.data.dicom.stacks import Misfit
+from medssl.data.readers import FileReader
 from medssl.data.readers.dicom_series import DicomSeries
-from medssl.data.readers.nifti import Nifti, read_grid
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume
 
@@ -23,7 +25,7 @@ class Unit:
     """What becomes one case.
 
     Args:
-        files: Of each slice in order, or its one file.
+        files: Of each slice in order; or its one file, and those with the rest of its voxels.
         name: What a table of labels or attributes calls it: the series UID, or the file's name
             without suffix.
         identity: What its case id is a keyed hash of.
@@ -32,6 +34,7 @@ class Unit:
         series: What its series id is a keyed hash of, if it has one.
         modality: As the header says.
         frame: Of a file or a series with several.
+        reader: What reads its one file, if it is no DICOM series.
         attributes: The whitelisted values of the header.
         stack: Its slices, if it is a DICOM series.
     """
@@ -46,6 +49,7 @@ class Unit:
     frame: int | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     stack: Stack | None = None
+    reader: FileReader | None = None
 
     @property
     def source(self) -> int:
@@ -56,7 +60,7 @@ class Unit:
         """Return its voxels."""
         if self.stack is not None:
             return DicomSeries().read_stack(self.stack)
-        return Nifti().read(self.files[0].path, frame=self.frame)
+        return cast(FileReader, self.reader).read(self.files[0].path, frame=self.frame)
 
 
 @dataclass(frozen=True)
@@ -72,37 +76,45 @@ class Archive:
     names: frozenset[str]
 
 
-def find_units(files: Iterable[File], ledger: Ledger) -> Archive:
+def find_units(files: Iterable[File], ledger: Ledger, allowed: Allowed = NOTHING) -> Archive:
     """Read all headers, refuse what makes no case, and return what does."""
     units: list[Unit] = []
     looked = Looked()
     order: dict[Path, int] = {}
+    refusals: dict[Path, RefusedError] = {}
     for file in files:
         order[file.path] = len(order)
         try:
-            if file.is_nifti:
-                units += nifti_units(file)
+            if file.reader is not None:
+                units += file_units(file, file.reader, ledger)
             else:
                 looked.add(file, _headers(file))
         except RefusedError as refusal:
-            ledger.refuse(file.path, refusal)
-    units += dicom_units(looked, ledger)
+            refusals[file.path] = refusal
+    # Voxels beside their header are no image by themselves, and no fault.
+    claimed = {part.path for unit in units for part in unit.files[1:]}
+    for path, reason in refusals.items():
+        if path not in claimed:
+            ledger.refuse(path, reason)
+    units += dicom_units(looked, ledger, allowed)
     units.sort(key=lambda unit: min(order[file.path] for file in unit.files))
     stems = {ledger.entries[path].file.stem for path in order}
     return Archive(tuple(units), frozenset(stems | looked.series_uids))
 
 
-def nifti_units(file: File) -> list[Unit]:
-    """Return a unit a frame of a NIfTI file; a volume of three axes is one."""
-    shape, _ = read_grid(file.path)
+def file_units(file: File, reader: FileReader, ledger: Ledger) -> list[Unit]:
+    """Return a unit a frame of a file that is a volume; one of three axes is one."""
+    shape, _ = reader.grid(file.path)
+    parts = [ledger.entries[part] for part in reader.parts(file.path) if part in ledger.entries]
     frames: Sequence[int | None] = [None] if len(shape) == 3 else range(shape[3])
     return [
         Unit(
-            files=(file,),
+            files=(file, *(part.file for part in parts)),
             name=file.stem,
             identity=f"file|{file.source}|{file.name}|{frame}",
             patient=f"{file.source}|{file.stem}",
             frame=frame,
+            reader=reader,
         )
         for frame in frames
     ]
@@ -143,13 +155,13 @@ class Looked:
         self.series[first.series_key] += headers
 
 
-def dicom_units(looked: Looked, ledger: Ledger) -> Iterator[Unit]:
+def dicom_units(looked: Looked, ledger: Ledger, allowed: Allowed) -> Iterator[Unit]:
     """Yield a unit for each volume of each series; what makes none is refused."""
     for key, headers in looked.series.items():
         if key in looked.broken:
-            refuse_all(headers, looked.broken[key], ledger)
+            refuse_all((header.path for header in headers), looked.broken[key], ledger)
             continue
-        for copy, found in divide(headers):
+        for copy, found in divide(headers, allowed):
             if isinstance(found, Misfit):
                 for header in found.headers:
                     ledger.refuse(header.path, found.refusal)
@@ -157,12 +169,12 @@ def dicom_units(looked: Looked, ledger: Ledger) -> Iterator[Unit]:
                 yield _unit(found, looked.files, copy)
 
 
-def refuse_all(headers: Iterable[Header], culprit: Path, ledger: Ledger) -> None:
-    """Refuse the slices of a volume of which one cannot be read; that one has its own verdict."""
-    sentence = f"another slice of its volume cannot be read: file {ledger.file_id(culprit)}"
-    for header in headers:
-        if header.path != culprit:
-            ledger.refuse(header.path, RefusedError(Code.BROKEN_SERIES, sentence))
+def refuse_all(paths: Iterable[Path], culprit: Path, ledger: Ledger) -> None:
+    """Refuse the files of a volume of which one cannot be read; that one has its own verdict."""
+    sentence = f"another file of its volume cannot be read: file {ledger.file_id(culprit)}"
+    for path in paths:
+        if path != culprit:
+            ledger.refuse(path, RefusedError(Code.BROKEN_SERIES, sentence))
 
 
 def _unit(stack: Stack, files: Mapping[Path, File], copy: int) -> Unit:

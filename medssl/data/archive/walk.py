@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from medssl.data.formats import reader_of, without_suffix
+from medssl.data.readers import FileReader
 from medssl.errors import DataError
 
 
@@ -24,21 +26,13 @@ class File:
 
     @property
     def stem(self) -> str:
-        """The name without NIfTI's suffix."""
+        """The name without the suffix of a format of volumes."""
         return without_suffix(self.name)
 
     @property
-    def is_nifti(self) -> bool:
-        """Whether its name says NIfTI."""
-        return self.name.lower().endswith((".nii", ".nii.gz"))
-
-
-def without_suffix(name: str) -> str:
-    """Return a name without `.nii` or `.nii.gz`."""
-    for suffix in (".nii.gz", ".nii"):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
+    def reader(self) -> FileReader | None:
+        """What reads it, if its name says that it is a volume."""
+        return reader_of(self.name)
 
 
 def walk(root: Path, *, include: str = "*", source: int = 0) -> list[File]:

@@ -37,7 +37,8 @@ TAGS = [
     "TemporalPositionIdentifier", "AcquisitionNumber", "TriggerTime", "DiffusionBValue",
     "DiffusionGradientOrientation", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
     "ContentTime", "InstanceNumber", "BodyPartExamined", "PatientAge", "PatientSex",
-    "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence", *GROUPS,
+    "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence", "Units",
+    "BurnedInAnnotation", *GROUPS,
 ]  # fmt: skip
 
 
@@ -122,7 +123,9 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
     except PermissionError as error:
         raise RefusedError(Code.UNREADABLE, "reading it is not permitted") from error
     except InvalidDicomError as error:
-        raise RefusedError(Code.NOT_AN_IMAGE, "neither DICOM nor NIfTI") from error
+        raise RefusedError(
+            Code.NOT_AN_IMAGE, "no DICOM file, and its name says no other format"
+        ) from error
     except EOFError as error:
         raise RefusedError(Code.TRUNCATED, "the DICOM header ends early") from error
     except zlib.error as error:

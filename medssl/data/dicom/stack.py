@@ -8,11 +8,13 @@ Source: DICOM PS3.3 2024, C.7.6.2.1.1, Equation C.7.6.2.1-1.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from jaxtyping import Float64
 
 from medssl.data.dicom.header import Header
+from medssl.data.dicom.regrid import MOST_PLANE, Allowed, Regrid
 from medssl.data.verdicts import Code, RefusedError
 from medssl.geometry import Affine, lps_to_ras
 
@@ -35,17 +37,14 @@ class Stack:
         affine: From (i, j, k) to RAS+ mm.
         part: Which volume of its series this is.
         frame: Which repetition of that volume, if there are several.
+        regrid: How the slices come onto the affine's grid, if they do not lie on it.
     """
 
     headers: tuple[Header, ...]
     affine: Affine
     part: int = 0
     frame: int | None = None
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Columns, rows, slices."""
-        return self.headers[0].columns, self.headers[0].rows, len(self.headers)
+    regrid: Regrid | None = None
 
 
 def cosines(header: Header) -> Float64[np.ndarray, "2 3"]:
@@ -68,11 +67,17 @@ def positions(headers: Sequence[Header]) -> Float64[np.ndarray, "slice 3"]:
     return np.array([header.position_mm for header in headers], np.float64)
 
 
-def make_stack(headers: Sequence[Header], *, part: int = 0, frame: int | None = None) -> Stack:
+def make_stack(
+    headers: Sequence[Header],
+    *,
+    allowed: Allowed,
+    part: int = 0,
+    frame: int | None = None,
+) -> Stack:
     """Order the slices and measure their grid.
 
     Raises:
-        RefusedError: If they do not lie evenly on a right-angled grid.
+        RefusedError: If they do not lie evenly on a right-angled grid and may not be resampled.
     """
     order = np.argsort(along_normal(headers), kind="stable")
     ordered = tuple(headers[row] for row in order)
@@ -81,9 +86,14 @@ def make_stack(headers: Sequence[Header], *, part: int = 0, frame: int | None = 
     lps = np.eye(4)
     lps[:3, 0] = along_row * column_mm
     lps[:3, 1] = along_column * row_mm
-    lps[:3, 2] = _step(ordered)
     lps[:3, 3] = ordered[0].position_mm
-    return Stack(ordered, lps_to_ras(lps), part, frame)
+    regrid = None if len(ordered) == 1 else _regrid(ordered, allowed)
+    if regrid is None:
+        lps[:3, 2] = _step(ordered)
+    else:
+        lps[:3, 2] = np.cross(along_row, along_column) * regrid.step_mm
+        lps[:3, 3] += lps[:3, :2] @ regrid.start_vox
+    return Stack(ordered, lps_to_ras(lps), part, frame, regrid)
 
 
 def _in_plane_mm(header: Header) -> tuple[float, float]:
@@ -104,16 +114,42 @@ def _step(headers: Sequence[Header]) -> Float64[np.ndarray, "3"]:
             raise RefusedError(Code.SINGLE_SLICE, sentence)
         return normal * between_mm
     places = positions(headers)
+    return (places[-1] - places[0]) / (len(places) - 1)
+
+
+def _regrid(headers: Sequence[Header], allowed: Allowed) -> Regrid | None:
+    """Return how slices come onto a grid, or none if they lie on one.
+
+    Raises:
+        RefusedError: If they do not, and may not be resampled or cannot.
+    """
+    axes, places = cosines(headers[0]), positions(headers)
     if not np.isfinite(places).all():
         raise RefusedError(Code.NO_GEOMETRY, "a position is no finite number")
+    normal = np.cross(*axes)
+    along = places @ normal
     rounding_mm = max(header.position_rounding_mm for header in headers)
-    gaps = _uneven(places @ normal, rounding_mm)
+    gaps = _uneven(along, rounding_mm)
     drift = _drift(places, normal, rounding_mm)
-    if drift is not None:
+    if drift is None and gaps is None:
+        return None
+    if drift is not None and not allowed.tilted:
         raise RefusedError(Code.SHEARED, drift if gaps is None else f"{drift}; {gaps.sentence}")
-    if gaps is not None:
+    if gaps is not None and not (gaps.code is Code.UNEVEN_SPACING and allowed.uneven):
         raise gaps
-    return (places[-1] - places[0]) / (len(places) - 1)
+    spacing_mm = _in_plane_mm(headers[0])[::-1]
+    # A millionth of a voxel is no shift; as one it would cost the slice its last row.
+    shifts = np.round((places - places[0]) @ axes.T / spacing_mm, 6)
+    extent_mm = along[-1] - along[0]
+    regrid = Regrid(
+        shifts_vox=np.zeros_like(shifts) if drift is None else shifts,
+        places_mm=np.linspace(0, extent_mm, len(along)) if gaps is None else along - along[0],
+        sentence="; ".join(filter(None, [drift, gaps.sentence if gaps else None])),
+    )
+    plane = headers[0].columns, headers[0].rows
+    if any(new > MOST_PLANE * old for new, old in zip(regrid.plane(*plane), plane, strict=True)):
+        raise RefusedError(Code.SHEARED, f"{regrid.sentence}: too far to be resampled")
+    return regrid
 
 
 def _uneven(along: Float64[np.ndarray, "slice"], rounding_mm: float) -> RefusedError | None:
@@ -143,7 +179,7 @@ def _uneven(along: Float64[np.ndarray, "slice"], rounding_mm: float) -> RefusedE
         f"the gaps between its {len(along)} slices run from {gaps.min():.4g} to "
         f"{gaps.max():.4g} mm (usually {usual:.4g} mm), and one lies "
         f"{off_place_mm:.4g} mm off an even grid: "
-        f"{_named(wide) or 'they grow slowly'}"
+        f"{_named(wide) or 'they grow slowly'}; all gaps in mm: {_counted(gaps)}"
     )
     return RefusedError(Code.UNEVEN_SPACING, sentence)
 
@@ -171,6 +207,13 @@ def _named(gaps: Sequence[int] | np.ndarray) -> str:
         return ""
     names = [f"{gap + 1}-{gap + 2}" for gap in gaps[:5]]
     return "slices " + ", ".join(names) + (" and more" if len(gaps) > 5 else "")
+
+
+def _counted(gaps: np.ndarray) -> str:
+    """List all gaps, equal ones in a row as a product; the first twenty of such runs."""
+    runs = [(value, len(list(run))) for value, run in groupby(f"{gap:.4g}" for gap in gaps)]
+    words = [value if count == 1 else f"{count} x {value}" for value, count in runs[:20]]
+    return ", ".join(words) + (" and more" if len(runs) > 20 else "")
 
 
 def _listed(values: np.ndarray) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from medssl.data.dicom.header import Header
+from medssl.data.dicom.regrid import NOTHING, Allowed
 from medssl.data.dicom.stack import OFF_PLACE_MM, Stack, along_normal, cosines, make_stack
 from medssl.data.verdicts import Code, RefusedError
 
@@ -35,7 +36,7 @@ class Misfit:
     refusal: RefusedError
 
 
-def stacks(headers: Sequence[Header]) -> Iterator[Stack | Misfit]:
+def stacks(headers: Sequence[Header], allowed: Allowed = NOTHING) -> Iterator[Stack | Misfit]:
     """Divide the slices of one series into volumes; each slice ends up in one answer."""
     for part, slices in enumerate(_parts(headers)):
         try:
@@ -45,7 +46,8 @@ def stacks(headers: Sequence[Header]) -> Iterator[Stack | Misfit]:
             continue
         for number, members in enumerate(frames):
             try:
-                yield make_stack(members, part=part, frame=number if len(frames) > 1 else None)
+                frame = number if len(frames) > 1 else None
+                yield make_stack(members, allowed=allowed, part=part, frame=frame)
             except RefusedError as refusal:
                 yield Misfit(tuple(members), refusal)
 

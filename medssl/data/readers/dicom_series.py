@@ -11,6 +11,7 @@ from medssl.data.dicom.header import Header, read_headers
 from medssl.data.dicom.images import read_images
 from medssl.data.dicom.kinds import require_slices
 from medssl.data.dicom.pixels import values
+from medssl.data.dicom.regrid import NOTHING, Allowed
 from medssl.data.dicom.stack import Stack
 from medssl.data.dicom.stacks import Misfit, stacks
 from medssl.data.volume import Volume
@@ -20,7 +21,14 @@ __all__ = ["DicomSeries"]
 
 
 class DicomSeries:
-    """Reads a folder of slices, or a list of them, as one volume of rescaled values."""
+    """Reads a folder of slices, or a list of them, as one volume of rescaled values.
+
+    Args:
+        allowed: What may be resampled where slices lie on no grid.
+    """
+
+    def __init__(self, allowed: Allowed = NOTHING) -> None:
+        self.allowed = allowed
 
     def read(self, path: Path, *, frame: int | None = None) -> Volume:
         """Return the volume whose slices are the files of a folder."""
@@ -58,7 +66,7 @@ class DicomSeries:
         return self._read(headers, None)
 
     def _read(self, headers: Sequence[Header], frame: int | None) -> Volume:
-        found = list(stacks(headers))
+        found = list(stacks(headers, self.allowed))
         for misfit in found:
             if isinstance(misfit, Misfit):
                 raise misfit.refusal
@@ -73,7 +81,8 @@ class DicomSeries:
 
     def read_stack(self, stack: Stack) -> Volume:
         """Return the volume of slices that are in order already."""
-        return Volume(values(read_images(stack.headers)), stack.affine)
+        voxels = values(read_images(stack.headers))
+        return Volume(voxels if stack.regrid is None else stack.regrid(voxels), stack.affine)
 
 
 def _slices(path: Path, only: Container[int | None] | None = None) -> list[Header]:

@@ -11,19 +11,19 @@ import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
+from medssl.data.readers._grids import check_affine, check_axes, check_frame
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume
 from medssl.errors import DataError
-from medssl.geometry import Affine, skewness, spacing_mm
+from medssl.geometry import Affine
 
 __all__ = ["Nifti"]
-
-# Axes that lean by more than half a degree are no grid that a spacing describes.
-SKEWED = 1e-2
 
 
 class Nifti:
     """Reads `.nii` and `.nii.gz`; a fourth axis is frames, of which one is read."""
+
+    suffixes = (".nii", ".nii.gz")
 
     def read(self, path: Path, *, frame: int | None = None) -> Volume:
         """Return one volume of one channel, in its stored number type.
@@ -32,13 +32,7 @@ class Nifti:
             DataError: If the axes and the frame do not fit, or the file is damaged.
         """
         image = _load(path)
-        axes = 3 if frame is None else 4
-        if len(image.shape) != axes:
-            msg = f"{path}: frame {frame} asks for {axes} axes, this one has shape {image.shape}"
-            raise DataError(msg)
-        if frame is not None and not 0 <= frame < image.shape[3]:
-            msg = f"{path}: there is no frame {frame} in shape {image.shape}"
-            raise DataError(msg)
+        check_frame(path, image.shape, frame)
         try:
             voxels = np.asanyarray(image.dataobj if frame is None else image.dataobj[..., frame])
         except (EOFError, OSError, ValueError, zlib.error) as error:
@@ -46,32 +40,30 @@ class Nifti:
             raise RefusedError(Code.TRUNCATED, sentence, path) from error
         return Volume(voxels[None], np.asarray(image.affine, dtype=np.float64))
 
+    def grid(self, path: Path) -> tuple[tuple[int, ...], Affine]:
+        """Return shape, frames included, and affine from the header alone.
 
-def read_grid(path: Path) -> tuple[tuple[int, ...], Affine]:
-    """Return shape, frames included, and affine from the header alone.
+        Raises:
+            RefusedError: If it holds no volume, or does not say where it is.
+        """
+        image = _load(path)
+        shape = tuple(int(length) for length in image.shape)
+        check_axes(shape, "NIfTI")
+        dtype = np.dtype(cast(nibabel.arrayproxy.ArrayProxy, image.dataobj).dtype)
+        if dtype.kind not in "biuf":
+            sentence = f"its voxels are {dtype}, not single real numbers"
+            raise RefusedError(Code.UNSUPPORTED, sentence)
+        header = image.header
+        if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
+            sentence = "neither its sform nor its qform is set: which way the axes point is unknown"
+            raise RefusedError(Code.NO_GEOMETRY, sentence)
+        affine = np.asarray(image.affine, dtype=np.float64)
+        check_affine(affine)
+        return shape, affine
 
-    Raises:
-        RefusedError: If it holds no volume, or does not say where it is.
-    """
-    image = _load(path)
-    shape = tuple(int(length) for length in image.shape)
-    if len(shape) not in (3, 4) or 0 in shape:
-        sentence = f"a NIfTI volume has 3 axes, or 4 with frames; this one has shape {shape}"
-        raise RefusedError(Code.UNSUPPORTED, sentence)
-    dtype = np.dtype(cast(nibabel.arrayproxy.ArrayProxy, image.dataobj).dtype)
-    if dtype.kind not in "biuf":
-        sentence = f"its voxels are {dtype}, not single real numbers"
-        raise RefusedError(Code.UNSUPPORTED, sentence)
-    header = image.header
-    if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
-        sentence = "neither its sform nor its qform is set: which way the axes point is unknown"
-        raise RefusedError(Code.NO_GEOMETRY, sentence)
-    affine = np.asarray(image.affine, dtype=np.float64)
-    if not (np.isfinite(affine).all() and abs(np.linalg.det(affine)) > 0):
-        raise RefusedError(Code.NO_GEOMETRY, "its affine cannot be inverted")
-    if skewness(affine) > SKEWED or spacing_mm(affine).min() < 1e-6:
-        raise RefusedError(Code.SHEARED, "its axes do not stand at right angles")
-    return shape, affine
+    def parts(self, path: Path) -> tuple[Path, ...]:
+        """Return no further file: one holds all."""
+        return ()
 
 
 def _load(path: Path) -> nibabel.Nifti1Image:

@@ -64,7 +64,7 @@ def test_a_truncated_slice_takes_its_volume_along_and_no_other(tmp_path, dicom, 
     assert codes["bad/003.dcm"] == (False, "truncated")
     assert {codes[f"bad/{k:03d}.dcm"] for k in (0, 1, 2, 4, 5, 6)} == {(False, "broken_series")}
     sentences = {row["sentence"] for row in ledger.verdicts().to_pylist()}
-    assert f"another slice of its volume cannot be read: file {ledger.file_id(bad)}" in sentences
+    assert f"another file of its volume cannot be read: file {ledger.file_id(bad)}" in sentences
 
 
 def test_a_slice_cut_off_within_its_header_takes_its_volume_along(tmp_path, dicom, voxels, affine):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medssl.data.dicom.regrid import Allowed
 from medssl.data.readers.dicom_series import DicomSeries
 from medssl.data.verdicts import Code, RefusedError
 from medssl.errors import DataError
@@ -144,6 +145,7 @@ def shifted(affine, rows):
         ({"skip": {3}}, Code.MISSING_SLICE, "1 slices are missing: slices 3-4 lie 5 mm apart"),
         ({"skip": {1, 4}}, Code.MISSING_SLICE, "2 slices are missing: slices 1-2, 3-4 lie 5, 5"),
         ({"moved": {3: [0, 0, 0.4]}}, Code.UNEVEN_SPACING, "from 2.1 to 2.9 mm"),
+        ({"moved": {3: [0, 0, 0.4]}}, Code.UNEVEN_SPACING, "mm: 2 x 2.5, 2.9, 2.1, 2 x 2.5$"),
         ({"moved": {k: [0, 0.1 * k, 0] for k in range(7)}}, Code.SHEARED, "drift .* by 0.6 mm"),
         ({"moved": {3: [0, 0, -2.5]}}, Code.DUPLICATE_SLICE, "hold 1 to 2 images; .* position 3"),
     ],
@@ -156,6 +158,38 @@ def test_slices_off_an_even_grid_are_refused(
     with pytest.raises(RefusedError, match=sentence) as caught:
         read(tmp_path)
     assert caught.value.code is code
+
+
+def test_uneven_gaps_are_evened_where_that_is_allowed(tmp_path, dicom, voxels, affine):
+    dicom.write(tmp_path, voxels, affine, each=shifted(affine, {3: [0, 0, 0.4]}))
+    volume = DicomSeries(Allowed(uneven=True)).read(tmp_path)
+    step_mm = 15 / 8  # 9 slices at most 2.1 mm apart
+    assert volume.voxels.shape == (1, *voxels.shape[:2], 9)
+    np.testing.assert_allclose(volume.affine[:, :2], affine[:, :2], atol=1e-6)
+    np.testing.assert_allclose(volume.affine[:, 2], affine[:, 2] * step_mm / 2.5, atol=1e-6)
+    np.testing.assert_allclose(volume.affine[:, 3], affine[:, 3], atol=1e-6)
+    places_mm = [0, 2.5, 5, 7.9, 10, 12.5, 15]
+    for i, j in np.ndindex(voxels.shape[:2]):
+        expected = np.interp(step_mm * np.arange(9), places_mm, voxels[i, j])
+        np.testing.assert_allclose(volume.voxels[0, i, j], expected, atol=0.5 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "allowed", "code"),
+    [
+        ({"skip": {3}}, Allowed(tilted=True, uneven=True), Code.MISSING_SLICE),
+        ({"moved": {3: [0, 0, 0.4]}}, Allowed(tilted=True), Code.UNEVEN_SPACING),
+        ({"moved": {k: [0, 0.1 * k, 0] for k in range(7)}}, Allowed(uneven=True), Code.SHEARED),
+        ({"moved": {k: [0, 2 * k, 0] for k in range(7)}}, Allowed(tilted=True), Code.SHEARED),
+    ],
+)
+def test_what_is_not_allowed_or_can_not_be_made_up_stays_refused(
+    tmp_path, dicom, voxels, affine, change, allowed, code
+):
+    each = shifted(affine, change["moved"]) if "moved" in change else lambda k: {}
+    dicom.write(tmp_path, voxels, affine, skip=change.get("skip", ()), each=each)
+    with pytest.raises(RefusedError, match=str(code)):
+        DicomSeries(allowed).read(tmp_path)
 
 
 @pytest.mark.parametrize(

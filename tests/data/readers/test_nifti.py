@@ -6,7 +6,7 @@ import SimpleITK
 from medssl.data.archive.ledger import Ledger
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.read import volumes_of
-from medssl.data.readers.nifti import Nifti, read_grid
+from medssl.data.readers.nifti import Nifti
 from medssl.data.verdicts import Code, RefusedError
 from medssl.errors import DataError
 from medssl.geometry import spacing_mm
@@ -59,7 +59,7 @@ def test_a_file_that_is_no_nifti_is_refused(tmp_path):
     path = tmp_path / "v.nii"
     path.write_bytes(b"no header at all")
     with pytest.raises(RefusedError, match="unreadable: named NIfTI"):
-        read_grid(path)
+        Nifti().grid(path)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_header_without_a_volume_or_its_place_is_refused(tmp_path, change, mes
     image = nibabel.Nifti1Image(np.zeros(given["shape"], given["dtype"]), given["affine"])
     nibabel.save(image, tmp_path / "v.nii")
     with pytest.raises(RefusedError, match=message):
-        read_grid(tmp_path / "v.nii")
+        Nifti().grid(tmp_path / "v.nii")
 
 
 @pytest.mark.mirror

@@ -1,0 +1,137 @@
+"""Slices that lie on no even, right-angled grid, brought onto one where that is wanted.
+
+A tilted gantry shifts each slice within its plane against the one before: it is shifted back,
+and the plane grows so that nothing is cut off. Uneven gaps become even ones of the smallest gap,
+unless that would take more than twice as many slices. Both interpolate linearly, but never
+between a voxel and padding, which is no value.
+
+Padding is the least value of the volume.
+
+Source: what dcm2niix (Li et al., J. Neurosci. Methods 264, 2016) writes for such series.
+Departs from it: a row that only part of a slice reaches is padding, never a mixture with what
+lies behind it in memory.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+MOST_SLICES = 2  # times as many as there are
+MOST_PLANE = 2  # times as long as an axis of the plane is
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What may be resampled; what may not is refused.
+
+    Args:
+        tilted: Slices that drift sideways, as under a tilted gantry.
+        uneven: Slices with uneven gaps.
+    """
+
+    tilted: bool = False
+    uneven: bool = False
+
+
+NOTHING = Allowed()
+
+
+@dataclass(frozen=True)
+class Regrid:
+    """How slices come onto a grid.
+
+    Args:
+        shifts_vox: How far each slice lies from the first along i and j, in voxels.
+        places_mm: How far each slice lies from the first along the normal; rising.
+        sentence: What was uneven, for people.
+    """
+
+    shifts_vox: Float64[np.ndarray, "slice 2"]
+    places_mm: Float64[np.ndarray, "slice"]
+    sentence: str
+
+    @property
+    def start_vox(self) -> tuple[int, int]:
+        """Where the grid begins along i and j, in voxels from the first slice's."""
+        first = np.floor(self.shifts_vox.min(axis=0))
+        return int(first[0]), int(first[1])
+
+    def plane(self, columns: int, rows: int) -> tuple[int, int]:
+        """Return columns and rows of the grid."""
+        room = np.ceil(self.shifts_vox.max(axis=0)) - self.start_vox
+        return columns + int(room[0]), rows + int(room[1])
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether slices are interpolated."""
+        even_mm = np.linspace(0, self.places_mm[-1], len(self.places_mm))
+        return not np.allclose(self.places_mm, even_mm, rtol=0, atol=1e-9)
+
+    @property
+    def num_slices(self) -> int:
+        """How many slices the grid has."""
+        if not self.is_uneven:
+            return len(self.places_mm)
+        least_mm = float(np.diff(self.places_mm).min())
+        wanted = math.ceil(self.places_mm[-1] / least_mm - 0.01) + 1
+        return min(wanted, MOST_SLICES * len(self.places_mm))
+
+    @property
+    def step_mm(self) -> float:
+        """Return the step between the grid's slices."""
+        return float(self.places_mm[-1]) / (self.num_slices - 1)
+
+    def __call__(
+        self, voxels: Shaped[np.ndarray, "channel i j k"]
+    ) -> Shaped[np.ndarray, "channel new_i new_j new_k"]:
+        """Return the voxels on the grid, in their number type."""
+        padding = voxels.min().item()
+        moved = self._shifted(self._shifted(voxels, 0, padding), 1, padding)
+        return self._evened(moved) if self.is_uneven else moved
+
+    def _shifted(
+        self, voxels: Shaped[np.ndarray, "channel i j k"], axis: int, padding: float
+    ) -> Shaped[np.ndarray, "channel new_i new_j k"]:
+        """Shift each slice along an axis of its plane to where it lies."""
+        shifts = self.shifts_vox[:, axis] - self.start_vox[axis]
+        if not shifts.any():
+            return voxels
+        across = np.moveaxis(voxels, axis + 1, 0)
+        length = len(across)
+        moved = np.full((length + math.ceil(shifts.max()), *across.shape[1:]), padding)
+        moved = moved.astype(voxels.dtype)
+        for k, shift in enumerate(shifts):
+            whole = math.floor(shift)
+            share = shift - whole
+            one = across[..., k]
+            if share == 0:
+                moved[whole : whole + length, ..., k] = one
+                continue
+            here, before = one[1:], one[:-1]
+            mixed = _rounded((1 - share) * here + share * before, voxels.dtype)
+            nearest = here if share < 0.5 else before
+            is_padded = (here == padding) | (before == padding)
+            inner = slice(whole + 1, whole + length)
+            moved[inner, ..., k] = np.where(is_padded, nearest, mixed)
+        return np.moveaxis(moved, 0, axis + 1)
+
+    def _evened(
+        self, voxels: Shaped[np.ndarray, "channel i j k"]
+    ) -> Shaped[np.ndarray, "channel i j new_k"]:
+        """Interpolate between slices at even steps."""
+        places_mm = np.linspace(0, self.places_mm[-1], self.num_slices)
+        evened = np.empty((*voxels.shape[:3], len(places_mm)), voxels.dtype)
+        for k, place_mm in enumerate(places_mm):
+            below = int(np.searchsorted(self.places_mm, place_mm, side="right")) - 1
+            below = min(below, len(self.places_mm) - 2)
+            low_mm, high_mm = self.places_mm[below], self.places_mm[below + 1]
+            share = (place_mm - low_mm) / (high_mm - low_mm)
+            mixed = (1 - share) * voxels[..., below] + share * voxels[..., below + 1]
+            evened[..., k] = _rounded(mixed, voxels.dtype)
+        return evened
+
+
+def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return values.astype(dtype) if dtype.kind == "f" else np.floor(values + 0.5).astype(dtype)

@@ -1,0 +1,24 @@
+"""Which reader reads a file that is a volume: how its name ends says it."""
+
+from medssl.data.readers import FileReader
+from medssl.data.readers.metaimage import MetaImage
+from medssl.data.readers.nifti import Nifti
+from medssl.data.readers.nrrd import Nrrd
+
+READERS: tuple[FileReader, ...] = (Nifti(), Nrrd(), MetaImage())
+
+
+def reader_of(name: str) -> FileReader | None:
+    """Return the reader of a file of this name, or none for a file that is no volume by it."""
+    return next((reader for reader in READERS if _suffix(reader, name)), None)
+
+
+def without_suffix(name: str) -> str:
+    """Return a name without the suffix that says its format."""
+    reader = reader_of(name)
+    return name if reader is None else name[: -len(_suffix(reader, name))]
+
+
+def _suffix(reader: FileReader, name: str) -> str:
+    ends = [suffix for suffix in reader.suffixes if name.lower().endswith(suffix)]
+    return max(ends, key=len, default="")
