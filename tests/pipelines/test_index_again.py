@@ -156,7 +156,7 @@ def test_what_was_refused_is_not_read_again(tmp_path, archive):
 def test_what_another_key_hid_is_looked_at_again(tmp_path, archive):
     index(tmp_path)
     (tmp_path / "in" / "v9.nii.gz").unlink()
-    global KEY  # noqa: PLW0603
+    global KEY
     before, KEY = KEY, KEY + b"!"
     try:
         assert len(index(tmp_path)[1]) == 79
@@ -250,3 +250,34 @@ def looks_so_far(folder):
         return 0
     finally:
         base.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk whose size can be set; what it holds is kept."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def sized(option):
+        command = ["mount", "-t", "tmpfs", "-o", option, "tmpfs", str(disk)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting a small disk is not permitted here")
+
+    sized("size=128k")
+    yield disk, sized
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_more_space_goes_on(tmp_path, large, small_disk, capsys):
+    disk, sized = small_disk
+    whole, _ = index(tmp_path, "whole")
+    capsys.readouterr()
+    assert main(["index", str(config(tmp_path, "disk/out"))]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "medssl: the disk is full; free some space, then the same command goes on from here\n"
+    )
+    assert not (disk / "out" / "manifest.parquet").exists()
+    sized("remount,size=64m")
+    assert index(tmp_path, "disk/out")[0] == whole

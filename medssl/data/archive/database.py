@@ -50,5 +50,6 @@ def open_database(path: Path | None, stamp: str) -> sqlite3.Connection:
 
 def save(base: sqlite3.Connection) -> None:
     """Make what was written so far outlive this process."""
-    base.execute("COMMIT")
+    if base.in_transaction:  # a full disk has ended it
+        base.execute("COMMIT")
     base.execute("BEGIN")
