@@ -11,6 +11,7 @@ from typing import Any
 
 from medssl.data.dicom.header import Header, read_headers
 from medssl.data.dicom.kinds import require_slices
+from medssl.data.dicom.native import Native
 from medssl.data.formats import reader_of
 from medssl.data.readers import FileReader
 from medssl.data.verdicts import Code, RefusedError
@@ -59,7 +60,7 @@ class Look:
         kept = json.loads(found)
         return cls(
             digest=digest,
-            headers=tuple(Header(**_frozen(header), path=path) for header in kept["headers"]),
+            headers=tuple(_header(header, path) for header in kept["headers"]),
             shape=tuple(kept["shape"]),
             parts=tuple(Path(os.fsdecode(bytes.fromhex(p))) for p in json.loads(parts or "[]")),
             series=series,
@@ -149,6 +150,12 @@ def _fields(header: Header) -> dict[str, Any]:
         for field in dataclasses.fields(header)
         if field.name != "path"
     }
+
+
+def _header(kept: dict[str, Any], path: Path) -> Header:
+    fields = _frozen(kept)
+    native = fields.pop("native")
+    return Header(**fields, path=path, native=native and Native(*native))
 
 
 def _frozen(value: Any) -> Any:

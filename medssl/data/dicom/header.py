@@ -25,6 +25,7 @@ from medssl.data.dicom.elements import (
 )
 from medssl.data.dicom.frames import ENHANCED, GROUPS, frames_of
 from medssl.data.dicom.mosaic import is_mosaic, tiles_of
+from medssl.data.dicom.native import Native, find_native
 from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
 
@@ -38,7 +39,8 @@ TAGS = [
     "DiffusionGradientOrientation", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
     "ContentTime", "InstanceNumber", "BodyPartExamined", "PatientAge", "PatientSex",
     "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence", "Units",
-    "BurnedInAnnotation", *GROUPS,
+    "BurnedInAnnotation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", *GROUPS,
 ]  # fmt: skip
 
 
@@ -71,6 +73,7 @@ class Header:
         moments: What may tell the frames of a series apart, by the tag's name.
         rescale: Slope and intercept, where they are of this image of the file alone.
         image: Its number in the file, from 1; none if the file is one image as it stands.
+        native: Where its pixels are, if they stand in the file as they are.
         tiles_across: Tiles along a side of the mosaic that it is a tile of; 0 if it is none.
         flaw: Why the images of the file cannot be told apart, if so.
         attributes: The few values of the patient and the machine that a case may keep.
@@ -100,6 +103,7 @@ class Header:
     attributes: Mapping[str, str]
     rescale: tuple[float, float] | None = None
     image: int | None = None
+    native: Native | None = None
     tiles_across: int = 0
     flaw: tuple[Code, str] | None = None
 
@@ -116,7 +120,7 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
     """
     try:
         with quietly():
-            headers = _images(path, _dataset(path, list(TAGS)), only)
+            headers = _images(path, *_dataset(path, list(TAGS)), only)
             return [h for h in headers if only is None or h.flaw or h.image in only]
     except FileNotFoundError as error:
         raise RefusedError(Code.UNREADABLE, "there is no such file") from error
@@ -137,23 +141,27 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
         raise RefusedError(Code.UNREADABLE, sentence) from error
 
 
-def _dataset(path: Path, tags: list[str] | None) -> pydicom.Dataset:
+def _dataset(path: Path, tags: list[str] | None) -> tuple[pydicom.Dataset, int]:
+    """Return what stands before the pixels, and where that ends."""
     kept: Any = tags  # by keyword, which pydicom takes and does not declare
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=kept)
-    except InvalidDicomError:
-        with path.open("rb") as file:
-            start = file.read(2)
-        # Without preamble the data set begins at once, with group 0002 or 0008.
-        if start not in (b"\x02\x00", b"\x08\x00"):
-            raise
-        found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=kept, force=True)
-        if not str(found.get("SOPClassUID", "")).startswith("1.2.840.10008."):
-            raise
-        return found
+    with path.open("rb") as file:
+        try:
+            found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=kept)
+        except InvalidDicomError:
+            file.seek(0)
+            # Without preamble the data set begins at once, with group 0002 or 0008.
+            if file.read(2) not in (b"\x02\x00", b"\x08\x00"):
+                raise
+            file.seek(0)
+            found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=kept, force=True)
+            if not str(found.get("SOPClassUID", "")).startswith("1.2.840.10008."):
+                raise
+        return found, file.tell()
 
 
-def _images(path: Path, found: pydicom.Dataset, only: Container[int | None] | None) -> list[Header]:
+def _images(
+    path: Path, found: pydicom.Dataset, end: int, only: Container[int | None] | None
+) -> list[Header]:
     """Return the header of each image; of the file as a whole, if they cannot be told apart."""
     meta = getattr(found, "file_meta", None) or {}
     sop_class = text(found.get("SOPClassUID")) or str(meta.get("MediaStorageSOPClassUID", ""))
@@ -163,13 +171,13 @@ def _images(path: Path, found: pydicom.Dataset, only: Container[int | None] | No
         "syntax": UID(str(meta.get("TransferSyntaxUID", ""))).name,
     }
     try:
-        return list(_apart(found, common, only))
+        return list(_apart(found, end, common, only))
     except RefusedError as refusal:
         return [Header(**_parsed(found, common), flaw=(refusal.code, refusal.sentence))]
 
 
 def _apart(
-    found: pydicom.Dataset, common: Mapping[str, Any], only: Container[int | None] | None
+    found: pydicom.Dataset, end: int, common: Mapping[str, Any], only: Container[int | None] | None
 ) -> Iterator[Header]:
     if common["sop_class"] in ENHANCED:
         for image, frame in frames_of(found, only):
@@ -177,11 +185,11 @@ def _apart(
             rescale = (1.0 if slope is None else slope, intercept or 0.0)
             yield Header(**_parsed(frame, common), image=image, rescale=rescale)
     elif is_mosaic(text(found.get("ImageType"))):
-        tiles, across = tiles_of(found, _dataset(common["path"], None))
+        tiles, across = tiles_of(found, _dataset(common["path"], None)[0])
         for image, tile in enumerate(tiles, start=1):
             yield Header(**_parsed(tile, common), image=image, tiles_across=across)
     else:
-        yield Header(**_parsed(found, common))
+        yield Header(**_parsed(found, common), native=find_native(common["path"], found, end))
 
 
 def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
