@@ -26,10 +26,11 @@ from medssl.data.dicom.elements import (
 from medssl.data.dicom.frames import ENHANCED, GROUPS, frames_of
 from medssl.data.dicom.mosaic import is_mosaic, tiles_of
 from medssl.data.dicom.native import Native, find_native
+from medssl.data.dicom.plain import plain_header
 from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
 
-TAGS = [
+TAGS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
     "Modality", "ImageType", "PatientID", "IssuerOfPatientID", "NumberOfFrames",
     "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing",
@@ -41,7 +42,7 @@ TAGS = [
     "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence", "Units",
     "BurnedInAnnotation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
     "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", *GROUPS,
-]  # fmt: skip
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
     """
     try:
         with quietly():
-            headers = _images(path, *_dataset(path, list(TAGS)), only)
+            headers = _images(path, only)
             return [h for h in headers if only is None or h.flaw or h.image in only]
     except FileNotFoundError as error:
         raise RefusedError(Code.UNREADABLE, "there is no such file") from error
@@ -159,37 +160,60 @@ def _dataset(path: Path, tags: list[str] | None) -> tuple[pydicom.Dataset, int]:
         return found, file.tell()
 
 
-def _images(
-    path: Path, found: pydicom.Dataset, end: int, only: Container[int | None] | None
-) -> list[Header]:
+def _said(path: Path) -> tuple[Said, Mapping[str, Any], int]:
+    """Return what a file says of its images, of itself, and where its pixels begin."""
+    plain = plain_header(path, TAGS)
+    if plain is not None and _is_one_image(plain[0]):
+        return plain[0], plain[0], plain[1]
+    found, end = _dataset(path, list(TAGS))
+    meta = {element.keyword: element.value for element in getattr(found, "file_meta", None) or ()}
+    return found, meta, end
+
+
+def _is_one_image(found: Mapping[str, Any]) -> bool:
+    return UID(found.get("SOPClassUID", "")).keyword not in ENHANCED and not is_mosaic(
+        text(found.get("ImageType"))
+    )
+
+
+def _images(path: Path, only: Container[int | None] | None) -> list[Header]:
     """Return the header of each image; of the file as a whole, if they cannot be told apart."""
-    meta = getattr(found, "file_meta", None) or {}
+    found, meta, end = _said(path)
     sop_class = text(found.get("SOPClassUID")) or str(meta.get("MediaStorageSOPClassUID", ""))
-    common = {
-        "path": path,
-        "sop_class": UID(sop_class).keyword or sop_class,
-        "syntax": UID(str(meta.get("TransferSyntaxUID", ""))).name,
-    }
+    syntax = UID(str(meta.get("TransferSyntaxUID", "")))
+    common = {"path": path, "sop_class": UID(sop_class).keyword or sop_class, "syntax": syntax.name}
     try:
-        return list(_apart(found, end, common, only))
+        if isinstance(found, pydicom.Dataset) and (several := _apart(found, common, only)):
+            return list(several)
+        return [Header(**_parsed(found, common), native=find_native(path, found, syntax, end))]
     except RefusedError as refusal:
         return [Header(**_parsed(found, common), flaw=(refusal.code, refusal.sentence))]
 
 
 def _apart(
-    found: pydicom.Dataset, end: int, common: Mapping[str, Any], only: Container[int | None] | None
-) -> Iterator[Header]:
+    found: pydicom.Dataset, common: Mapping[str, Any], only: Container[int | None] | None
+) -> Iterator[Header] | None:
+    """Return the headers of a file that holds several images."""
     if common["sop_class"] in ENHANCED:
-        for image, frame in frames_of(found, only):
-            slope, intercept = (number(frame.get(f"Rescale{n}")) for n in ("Slope", "Intercept"))
-            rescale = (1.0 if slope is None else slope, intercept or 0.0)
-            yield Header(**_parsed(frame, common), image=image, rescale=rescale)
-    elif is_mosaic(text(found.get("ImageType"))):
-        tiles, across = tiles_of(found, _dataset(common["path"], None)[0])
-        for image, tile in enumerate(tiles, start=1):
-            yield Header(**_parsed(tile, common), image=image, tiles_across=across)
-    else:
-        yield Header(**_parsed(found, common), native=find_native(common["path"], found, end))
+        return _frames(found, common, only)
+    if is_mosaic(text(found.get("ImageType"))):
+        return _tiles(found, common)
+    return None
+
+
+def _frames(
+    found: pydicom.Dataset, common: Mapping[str, Any], only: Container[int | None] | None
+) -> Iterator[Header]:
+    for image, frame in frames_of(found, only):
+        slope, intercept = (number(frame.get(f"Rescale{n}")) for n in ("Slope", "Intercept"))
+        rescale = (1.0 if slope is None else slope, intercept or 0.0)
+        yield Header(**_parsed(frame, common), image=image, rescale=rescale)
+
+
+def _tiles(found: pydicom.Dataset, common: Mapping[str, Any]) -> Iterator[Header]:
+    tiles, across = tiles_of(found, _dataset(common["path"], None)[0])
+    for image, tile in enumerate(tiles, start=1):
+        yield Header(**_parsed(tile, common), image=image, tiles_across=across)
 
 
 def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pydicom
 from jaxtyping import Shaped
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from medssl.data.dicom.elements import Said, number
 from medssl.data.verdicts import Code, RefusedError
 
 PIXELS = b"\xe0\x7f\x10\x00"
@@ -39,26 +39,24 @@ class Native(NamedTuple):
     intercept: float
 
 
-def find_native(path: Path, found: pydicom.Dataset, end: int) -> Native | None:
+def find_native(path: Path, found: Said, syntax: UID, end: int) -> Native | None:
     """Return where the pixels of one image are; none if they need a decoder, or are not whole.
 
     Args:
         path: The file.
         found: What stands before them.
+        syntax: How they are stored.
         end: Where that ends.
     """
-    meta = getattr(found, "file_meta", None) or {}
-    syntax = meta.get("TransferSyntaxUID")
-    bits, used = found.get("BitsAllocated"), found.get("BitsStored")
+    bits, used = (_whole(found.get(name)) for name in ("BitsAllocated", "BitsStored"))
     is_plain = (
         syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
         and bits in (8, 16)
+        and 0 < used <= bits
+        and found.get("HighBit") == used - 1
         and found.get("SamplesPerPixel") == 1
         and not found.get("NumberOfFrames")
         and "ModalityLUTSequence" not in found
-        and isinstance(used, int)
-        and 0 < used <= bits
-        and found.get("HighBit") == used - 1
     )
     if not is_plain:
         return None
@@ -66,13 +64,15 @@ def find_native(path: Path, found: pydicom.Dataset, end: int) -> Native | None:
     needed = int(found.get("Rows") or 0) * int(found.get("Columns") or 0) * bits // 8
     if not 0 < needed <= length or offset + needed > path.stat().st_size:
         return None
-    slope, intercept = (
-        float(default if found.get(key) in (None, "") else found.get(key))
-        for key, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
-    )
+    slope, intercept = number(found.get("RescaleSlope")), number(found.get("RescaleIntercept"))
+    slope, intercept = 1.0 if slope is None else slope, intercept or 0.0
     if not (np.isfinite([slope, intercept]).all() and slope != 0):
         return None
     return Native(offset, bits, used, found.get("PixelRepresentation") == 1, slope, intercept)
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _place(path: Path, end: int, *, is_implicit: bool) -> tuple[int, int]:
