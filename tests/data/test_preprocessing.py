@@ -459,10 +459,20 @@ def test_a_contract_that_means_nothing_is_refused(wrong, message):
     st.tuples(st.floats(0, 100), st.floats(0, 100)),
 )
 def test_percentiles_are_numpys_to_the_last_bit(seed, dtype, size, of):
-    voxels = np.random.default_rng(seed).normal(40, 30, size).clip(0, 120).astype(dtype)
+    voxels = (
+        np.random.default_rng(seed)
+        .normal(40, 30, size)
+        .clip(0, 120)
+        .astype(dtype)[None, :, None, None]
+    )
     assert percentiles(voxels, of) == tuple(np.percentile(voxels, of))
 
 
 def test_percentiles_of_many_voxels_are_numpys_too():
-    voxels = np.random.default_rng(0).integers(-2000, 30000, (3, 300, 700)).astype(np.int16)
+    voxels = (
+        np.random.default_rng(0)
+        .integers(-2000, 30000, (1, 300, 90, 70))
+        .astype(np.int16)[:, ::-1]
+        .swapaxes(1, 3)
+    )
     assert percentiles(voxels, (1.0, 99.0)) == tuple(np.percentile(voxels, (1.0, 99.0)))

@@ -153,15 +153,12 @@ def _fields(header: Header) -> dict[str, Any]:
 
 
 def _header(kept: dict[str, Any], path: Path) -> Header:
-    fields = _frozen(kept)
-    native = fields.pop("native")
-    return Header(**fields, path=path, native=native and Native(*native))
+    """Return a header with tuples where JSON has lists."""
+    fields = {name: _frozen(v) if type(v) is list else v for name, v in kept.items()}
+    fields["moments"] = {name: _frozen(value) for name, value in kept["moments"].items()}
+    fields["native"] = kept["native"] and Native(*kept["native"])
+    return Header(**fields, path=path)
 
 
 def _frozen(value: Any) -> Any:
-    """Return what JSON made lists of as tuples again; the values of a dict likewise."""
-    if isinstance(value, list):
-        return tuple(_frozen(part) for part in value)
-    if isinstance(value, dict):
-        return {key: _frozen(part) for key, part in value.items()}
-    return value
+    return tuple(map(_frozen, value)) if type(value) is list else value

@@ -120,9 +120,8 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
         RefusedError: If it is no DICOM file, or a damaged one.
     """
     try:
-        with quietly():
-            headers = _images(path, only)
-            return [h for h in headers if only is None or h.flaw or h.image in only]
+        headers = _read(path, only)
+        return [h for h in headers if only is None or h.flaw or h.image in only]
     except FileNotFoundError as error:
         raise RefusedError(Code.UNREADABLE, "there is no such file") from error
     except PermissionError as error:
@@ -140,6 +139,16 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
     except DAMAGE as error:
         sentence = f"the DICOM header cannot be read ({type(error).__name__})"
         raise RefusedError(Code.UNREADABLE, sentence) from error
+
+
+def _read(path: Path, only: Container[int | None] | None) -> list[Header]:
+    plain = plain_header(path, TAGS)
+    if plain is not None and _is_one_image(plain[0]):
+        return _images(path, plain[0], plain[0], plain[1], only)
+    with quietly():
+        found, end = _dataset(path, list(TAGS))
+        meta = {e.keyword: e.value for e in getattr(found, "file_meta", None) or ()}
+        return _images(path, found, meta, end, only)
 
 
 def _dataset(path: Path, tags: list[str] | None) -> tuple[pydicom.Dataset, int]:
@@ -160,28 +169,31 @@ def _dataset(path: Path, tags: list[str] | None) -> tuple[pydicom.Dataset, int]:
         return found, file.tell()
 
 
-def _said(path: Path) -> tuple[Said, Mapping[str, Any], int]:
-    """Return what a file says of its images, of itself, and where its pixels begin."""
-    plain = plain_header(path, TAGS)
-    if plain is not None and _is_one_image(plain[0]):
-        return plain[0], plain[0], plain[1]
-    found, end = _dataset(path, list(TAGS))
-    meta = {element.keyword: element.value for element in getattr(found, "file_meta", None) or ()}
-    return found, meta, end
+def _uid(value: str) -> UID:
+    return UID(value, validation_mode=pydicom.config.IGNORE)  # which would warn with the value
 
 
 def _is_one_image(found: Mapping[str, Any]) -> bool:
-    return UID(found.get("SOPClassUID", "")).keyword not in ENHANCED and not is_mosaic(
+    return _uid(found.get("SOPClassUID", "")).keyword not in ENHANCED and not is_mosaic(
         text(found.get("ImageType"))
     )
 
 
-def _images(path: Path, only: Container[int | None] | None) -> list[Header]:
+def _images(
+    path: Path,
+    found: Said,
+    meta: Mapping[str, Any],
+    end: int,
+    only: Container[int | None] | None,
+) -> list[Header]:
     """Return the header of each image; of the file as a whole, if they cannot be told apart."""
-    found, meta, end = _said(path)
     sop_class = text(found.get("SOPClassUID")) or str(meta.get("MediaStorageSOPClassUID", ""))
-    syntax = UID(str(meta.get("TransferSyntaxUID", "")))
-    common = {"path": path, "sop_class": UID(sop_class).keyword or sop_class, "syntax": syntax.name}
+    syntax = _uid(str(meta.get("TransferSyntaxUID", "")))
+    common = {
+        "path": path,
+        "sop_class": _uid(sop_class).keyword or sop_class,
+        "syntax": syntax.name,
+    }
     try:
         if isinstance(found, pydicom.Dataset) and (several := _apart(found, common, only)):
             return list(several)

@@ -198,7 +198,10 @@ def _lower_bits(
 ) -> Shaped[np.ndarray, "row column"]:
     """Keep the bits that are the pixel; an arithmetic shift for signed types carries the sign."""
     unused = 8 * stored.dtype.itemsize - used
-    return stored if unused == 0 else (stored << unused) >> unused
+    if unused == 0:
+        return stored
+    shifted = stored << unused
+    return np.right_shift(shifted, unused, out=shifted)
 
 
 def _by_simpleitk(path: Path) -> Pixels:

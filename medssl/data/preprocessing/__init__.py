@@ -20,7 +20,6 @@ from medssl.errors import DataError
 
 # How many spans beyond the percentiles an outlier may lie: what the percentiles map to 0..1 is
 # not clipped, a voxel of 1e6 among tissue of 1e2 is.
-_PIECE = 1 << 18  # voxels that are counted at a time
 OUTLIER_SPANS = 10.0
 # A range below this share of its own values is the rounding of float32, not contrast.
 _LEAST_CONTRAST = 1e-6
@@ -122,7 +121,9 @@ def intensity(volume: Volume, modality: str | None, contract: Preprocessing) -> 
     return Intensity(offset, scale, -OUTLIER_SPANS, OUTLIER_SPANS)
 
 
-def percentiles(voxels: Real[np.ndarray, "*shape"], of: tuple[float, float]) -> tuple[float, float]:
+def percentiles(
+    voxels: Real[np.ndarray, "channel i j k"], of: tuple[float, float]
+) -> tuple[float, float]:
     """Return two percentiles, as numpy interpolates them; short integers are counted, not sorted.
 
     Counting takes an eighth of the time of numpy's partition.
@@ -132,8 +133,10 @@ def percentiles(voxels: Real[np.ndarray, "*shape"], of: tuple[float, float]) -> 
         return float(low), float(high)
     lowest = int(voxels.min())
     counts = np.zeros(int(voxels.max()) - lowest + 1, np.int64)
-    for piece in np.array_split(voxels.reshape(-1), -(-voxels.size // _PIECE)):
-        counts += np.bincount(piece.astype(np.intp) - lowest, minlength=counts.size)
+    for piece in voxels.reshape(-1, *voxels.shape[2:]):  # a view, whatever the order of the axes
+        counts += np.bincount(
+            np.subtract(piece, lowest, dtype=np.intp).ravel(), minlength=counts.size
+        )
     places = np.true_divide(of, 100) * (voxels.size - 1)
     below = np.floor(places)
     ranks = np.stack([below, np.minimum(below + 1, voxels.size - 1)])
