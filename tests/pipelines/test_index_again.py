@@ -183,16 +183,20 @@ def test_who_reads_does_not_show(tmp_path, archive):
     assert clustered == cache(tmp_path, "threaded") == cache(tmp_path, "p", scheduler="processes")
 
 
-def cache(tmp_path, output, scheduler="threads"):
-    """Prepare what is indexed; return what was written."""
+def cache_config(tmp_path, output, scheduler):
     path = tmp_path / f"{output}.yaml"
     asked = {"index": str(tmp_path / "out"), "output": str(tmp_path / output), "preprocessing": {}}
     path.write_text(yaml.safe_dump(asked | {"scheduler": scheduler}))
-    assert main(["cache", str(path)]) == 0
+    return path
+
+
+def cache(tmp_path, output, scheduler="threads"):
+    """Prepare what is indexed; return what was written."""
+    assert main(["cache", str(cache_config(tmp_path, output, scheduler))]) == 0
     return written(tmp_path / output)
 
 
-RUN = [sys.executable, "-m", "pipelines", "index"]
+RUN = [sys.executable, "-m", "pipelines"]
 
 
 @pytest.fixture
@@ -213,7 +217,7 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, large):
     whole, _ = index(tmp_path, "whole")
     path = config(tmp_path)
     for wait_s in (0.0, 0.1, 0.3, 0.6):
-        with subprocess.Popen([*RUN, str(path)], stdout=subprocess.PIPE) as run:
+        with subprocess.Popen([*RUN, "index", str(path)], stdout=subprocess.PIPE) as run:
             while not (tmp_path / "out" / "private" / "looks.sqlite").exists():
                 time.sleep(0.01)
             time.sleep(wait_s)
@@ -221,17 +225,31 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, large):
     assert index(tmp_path)[0] == whole
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_of_which_a_worker_is_killed_ends_as_any_other(tmp_path, large):
     whole, _ = index(tmp_path, "whole")
     path = config(tmp_path, scheduler="processes")
-    with subprocess.Popen([*RUN, str(path)], stdout=subprocess.PIPE) as run:
+    with subprocess.Popen([*RUN, "index", str(path)], stdout=subprocess.PIPE) as run:
         while looks_so_far(tmp_path / "out") == 0:
             assert run.poll() is None
             time.sleep(0.005)
         workers(run.pid)[0].kill()
         assert run.wait(120) == 0
     assert written(tmp_path / "out") == whole
+
+
+@pytest.mark.long
+def test_a_cache_of_which_a_worker_is_killed_ends_as_any_other(tmp_path, large):
+    index(tmp_path)
+    whole = cache(tmp_path, "whole")
+    path = cache_config(tmp_path, "cache", "processes")
+    with subprocess.Popen([*RUN, "cache", str(path)], stdout=subprocess.PIPE) as run:
+        while not any((tmp_path / "cache").glob("volumes/*.b2nd")):
+            assert run.poll() is None
+            time.sleep(0.005)
+        workers(run.pid)[0].kill()
+        assert run.wait(120) == 0
+    assert written(tmp_path / "cache") == whole
 
 
 def workers(pid):
