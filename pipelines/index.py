@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from medssl.config.component import build
 from medssl.config.load import dump
@@ -40,6 +41,7 @@ from medssl.errors import DataError
 from medssl.tracking import DatasetRecord
 from pipelines._files import write_table
 from pipelines._progress import track
+from pipelines._receive import folder_of
 
 # What reading a volume holds at its peak, a voxel: stored, decoded, rescaled and hashed.
 _BYTES_A_VOXEL = 16
@@ -56,8 +58,12 @@ def run(cfg: Index) -> None:
         open_pool(cfg.scheduler, cfg.jobs) as pool,
     ):
         # Files
-        labels = [_labels(number, root) for number, root in enumerate(cfg.sources)]
-        _open(cfg.sources, labels, ledger)
+        folders = [folder_of(source, private) for source in cfg.sources]
+        labels = [
+            _labels(number, root, folder)
+            for number, (root, folder) in enumerate(zip(cfg.sources, folders, strict=True))
+        ]
+        _open(cfg.sources, folders, labels, ledger)
         write_files(ledger.files(), private)  # so that messages can point at it
         scan(ledger, pool, partial(_shown, ledger.looks.num_due()))
 
@@ -96,9 +102,9 @@ def _shown(total: int, seen: Iterator[Seen]) -> Iterator[Seen]:
     )
 
 
-def _labels(number: int, source: Root) -> dict[str, File]:
+def _labels(number: int, source: Root, root: Path) -> dict[str, File]:
     """Return a source's label files by the name of their image."""
-    labels, root = source.labels, resolve(source.root)
+    labels = source.labels
     if labels is None:
         return {}
     if labels.folder is not None:
@@ -111,12 +117,17 @@ def _labels(number: int, source: Root) -> dict[str, File]:
     return labels_of(resolve(labels.csv or ""), number)
 
 
-def _open(roots: Sequence[Root], labels: Sequence[dict[str, File]], ledger: Ledger) -> None:
+def _open(
+    sources: Sequence[Root],
+    folders: Sequence[Path],
+    labels: Sequence[dict[str, File]],
+    ledger: Ledger,
+) -> None:
     """Open an account for each file of all sources; one that is a label is no image."""
     for found in labels:
         ledger.open(found.values(), role="label")
-    for number, root in enumerate(roots):
-        ledger.open(walk(resolve(root.root), include=root.include, source=number))
+    for number, (source, folder) in enumerate(zip(sources, folders, strict=True)):
+        ledger.open(walk(folder, include=source.include, source=number))
 
 
 def _paired(
