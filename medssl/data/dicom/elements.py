@@ -62,7 +62,6 @@ def attributes(found: Said) -> dict[str, str]:
         "age": text(found.get("PatientAge")),
         "scanner": " ".join(filter(None, makers)),
         "sequence": next(filter(None, sequences), ""),
-        "units": text(found.get("Units")),
         "burned_in": text(found.get("BurnedInAnnotation")).replace("NO", ""),
     }
     return {name: value for name, value in texts.items() if value}

@@ -13,6 +13,8 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
+from medssl.data.dicom.content import TAGS as CONTENT
+from medssl.data.dicom.content import content
 from medssl.data.dicom.elements import (
     Said,
     attributes,
@@ -29,6 +31,7 @@ from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
 
 TAGS = [
+    *CONTENT,
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
     "Modality", "ImageType", "PatientID", "IssuerOfPatientID", "NumberOfFrames",
     "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing",
@@ -37,7 +40,7 @@ TAGS = [
     "TemporalPositionIdentifier", "AcquisitionNumber", "TriggerTime", "DiffusionBValue",
     "DiffusionGradientOrientation", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
     "ContentTime", "InstanceNumber", "BodyPartExamined", "PatientAge", "PatientSex",
-    "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence", "Units",
+    "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence",
     "BurnedInAnnotation", *GROUPS,
 ]  # fmt: skip
 
@@ -214,5 +217,5 @@ def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
         "spacing_between_mm": number(found.get("SpacingBetweenSlices")),
         "contrast": contrast(found),
         "moments": moments(found),
-        "attributes": attributes(found),
+        "attributes": attributes(found) | content(found),
     }

@@ -169,10 +169,15 @@ def _uneven(along: Float64[np.ndarray, "slice"], rounding_mm: float) -> RefusedE
     times = np.round(gaps / usual)
     whole = np.abs(gaps - times * usual) <= 0.02 * usual * times + 2 * rounding_mm + OFF_PLACE_MM
     if len(wide) and whole.all() and times.min() >= 1:
-        missing = int((times - 1).sum())
+        absent_mm = [
+            along[gap] - along[0] + usual * step
+            for gap in wide
+            for step in range(1, int(times[gap]))
+        ]
         sentence = (
-            f"{missing} slices are missing: {_named(wide)} lie "
-            f"{_listed(gaps[wide])} mm apart, the others {usual:.4g} mm"
+            f"{len(absent_mm)} slices are missing: {_named(wide)} lie "
+            f"{_listed(gaps[wide])} mm apart, the others {usual:.4g} mm; "
+            f"there are none at {_listed(absent_mm)} mm from the first"
         )
         return RefusedError(Code.MISSING_SLICE, sentence)
     sentence = (
@@ -216,5 +221,6 @@ def _counted(gaps: np.ndarray) -> str:
     return ", ".join(words) + (" and more" if len(runs) > 20 else "")
 
 
-def _listed(values: np.ndarray) -> str:
-    return ", ".join(f"{value:.4g}" for value in values[:5])
+def _listed(values: Sequence[float] | np.ndarray) -> str:
+    words = [f"{value:.4g}" for value in values[:5]]
+    return ", ".join(words) + (" and more" if len(values) > 5 else "")
