@@ -40,7 +40,7 @@ def _is_apart(one: Float64[np.ndarray, "slice"], other: Float64[np.ndarray, "lat
     steps = (other - one[0]) / step_mm
     is_on_grid = bool(np.abs(steps - np.round(steps)).max() <= OFF_GRID)
     if other[0] > one[-1]:
-        return not is_on_grid or other[0] - one[-1] >= FAR_SLICES * step_mm
+        return not is_on_grid or bool(other[0] - one[-1] >= FAR_SLICES * step_mm)
     shared = np.abs(other[:, None] - one).min(axis=1) <= OFF_PLACE_MM
     num_single = len(one) + len(other) - 2 * int(shared.sum())
-    return num_single >= FAR_SLICES if shared.any() else not is_on_grid
+    return num_single >= FAR_SLICES if bool(shared.any()) else not is_on_grid

@@ -145,11 +145,19 @@ def _regrid(headers: Sequence[Header], allowed: Allowed) -> Regrid | None:
         shifts_vox=np.zeros_like(shifts) if drift is None else shifts,
         places_mm=np.linspace(0, extent_mm, len(along)) if gaps is None else along - along[0],
         sentence="; ".join(filter(None, [drift, gaps.sentence if gaps else None])),
+        padding=_padding(headers),
     )
     plane = headers[0].columns, headers[0].rows
     if any(new > MOST_PLANE * old for new, old in zip(regrid.plane(*plane), plane, strict=True)):
         raise RefusedError(Code.SHEARED, f"{regrid.sentence}: too far to be resampled")
     return regrid
+
+
+def _padding(headers: Sequence[Header]) -> float | None:
+    """Return the value that is none in all slices, if they declare the same one."""
+    said = {header.attributes.get("padding_value") for header in headers}
+    value = said.pop()
+    return None if said or value is None else float(value)
 
 
 def _uneven(along: Float64[np.ndarray, "slice"], rounding_mm: float) -> RefusedError | None:
