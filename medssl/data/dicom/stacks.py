@@ -46,7 +46,7 @@ def stacks(headers: Sequence[Header], allowed: Allowed = NOTHING) -> Iterator[St
     part = 0
     for slices in _parts(headers):
         found = [list(_volumes(slices, part, allowed))]
-        if any(isinstance(answer, Misfit) for answer in found[0]):
+        if any(isinstance(answer, Misfit) or answer.regrid for answer in found[0]):
             apart = [
                 list(_volumes(members, part + number, allowed))
                 for number, members in enumerate(planned_apart(slices))

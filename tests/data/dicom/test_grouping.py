@@ -298,6 +298,8 @@ def test_a_range_that_was_planned_apart_is_a_volume_of_its_own(tmp_path, dicom, 
         )
     found, codes = ours(tmp_path)
     assert set(codes) == {"image"}
+    headers = [header for path in tmp_path.rglob("*.dcm") for header in read_headers(path)]
+    assert len(list(stacks(headers, Allowed(tilted=True, uneven=True)))) == 2
     for number, (case, volume) in enumerate(found):
         np.testing.assert_array_equal(volume.voxels[0], stored + 1000 * number)
         assert case.frame is None
@@ -322,9 +324,10 @@ def test_a_lack_of_few_slices_is_no_other_range(tmp_path, dicom, affine, second,
     assert (found, set(codes)) == ([], {code})
 
 
-def test_table_positions_that_lack_a_slice_are_not_taken_apart(tmp_path, dicom, affine):
+@pytest.mark.parametrize("skip", [{7}, {4}, {0, 8}])
+def test_table_positions_that_lack_a_slice_are_not_taken_apart(tmp_path, dicom, affine, skip):
     stored = np.arange(6 * 5 * 16, dtype=np.int16).reshape(6, 5, 16)
-    dicom.write(tmp_path, stored, affine, skip={7}, each=lambda k: {"AcquisitionNumber": k // 4})
+    dicom.write(tmp_path, stored, affine, skip=skip, each=lambda k: {"AcquisitionNumber": k // 4})
     found, codes = ours(tmp_path)
     assert (found, set(codes)) == ([], {"missing_slice"})
 
