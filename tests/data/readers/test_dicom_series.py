@@ -272,6 +272,6 @@ def test_a_frame_that_lacks_a_slice_is_noticed(tmp_path, dicom, voxels, affine):
             tmp_path / str(frame), voxels, affine, skip=[6] * frame, AcquisitionNumber=frame
         )
     with pytest.raises(
-        RefusedError, match="2 frames over 7 positions, with 6 to 7 slices .* of frame 1$"
+        RefusedError, match=r"2 frames over 7 positions, with 6 to 7 slices .* of frame 1$"
     ):
         DicomSeries().read_files(sorted(tmp_path.rglob("*.dcm")), frame=0)
