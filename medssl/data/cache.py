@@ -146,7 +146,7 @@ def _write(path: Path, voxels: Shaped[np.ndarray, "channel i j k"], meta: dict[s
         chunks=chunks,
         blocks=tuple(map(min, _BLOCK, chunks)),
         cparams=blosc2.CParams(
-            codec=blosc2.Codec.ZSTD, clevel=3, filters=[blosc2.Filter.BITSHUFFLE], nthreads=1
+            codec=blosc2.Codec.LZ4, clevel=1, filters=[blosc2.Filter.BITSHUFFLE], nthreads=1
         ),
         urlpath=str(path),
         mode="w",

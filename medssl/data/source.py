@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from medssl.data.archive.private import read_files
+from medssl.data.archive.looks import known_headers
+from medssl.data.archive.private import FILES, LOOKS, read_files
+from medssl.data.archive.private import FOLDER as PRIVATE
 from medssl.data.dicom.regrid import Allowed
 from medssl.data.formats import reader_of
 from medssl.data.manifest import Case
@@ -62,7 +64,10 @@ class Source:
         """
         kind, _, name = case.image_uri.partition(":")
         if kind == "series":
-            return DicomSeries(ALL).read_images(self._slices(name))
+            images = self._slices(name)
+            headers = known_headers(self.folder / PRIVATE / LOOKS, images)
+            reader = DicomSeries(ALL)
+            return reader.read_headers(headers) if headers else reader.read_images(images)
         return self._read(case.image_uri, case.frame)
 
     def label(self, case: Case) -> Volume | None:
@@ -85,7 +90,7 @@ class Source:
 
     @property
     def _table_path(self) -> Path:
-        return self.folder / "private" / "files.parquet"
+        return self.folder / PRIVATE / FILES
 
     @property
     def _kept(self) -> "_Kept":

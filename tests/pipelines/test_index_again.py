@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -182,16 +183,20 @@ def test_who_reads_does_not_show(tmp_path, archive):
     assert clustered == cache(tmp_path, "threaded") == cache(tmp_path, "p", scheduler="processes")
 
 
-def cache(tmp_path, output, scheduler="threads"):
-    """Prepare what is indexed; return what was written."""
+def cache_config(tmp_path, output, scheduler):
     path = tmp_path / f"{output}.yaml"
     asked = {"index": str(tmp_path / "out"), "output": str(tmp_path / output), "preprocessing": {}}
     path.write_text(yaml.safe_dump(asked | {"scheduler": scheduler}))
-    assert main(["cache", str(path)]) == 0
+    return path
+
+
+def cache(tmp_path, output, scheduler="threads"):
+    """Prepare what is indexed; return what was written."""
+    assert main(["cache", str(cache_config(tmp_path, output, scheduler))]) == 0
     return written(tmp_path / output)
 
 
-RUN = [sys.executable, "-m", "pipelines", "index"]
+RUN = [sys.executable, "-m", "pipelines"]
 
 
 @pytest.fixture
@@ -212,7 +217,7 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, large):
     whole, _ = index(tmp_path, "whole")
     path = config(tmp_path)
     for wait_s in (0.0, 0.1, 0.3, 0.6):
-        with subprocess.Popen([*RUN, str(path)], stdout=subprocess.PIPE) as run:
+        with subprocess.Popen([*RUN, "index", str(path)], stdout=subprocess.PIPE) as run:
             while not (tmp_path / "out" / "private" / "looks.sqlite").exists():
                 time.sleep(0.01)
             time.sleep(wait_s)
@@ -220,36 +225,49 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, large):
     assert index(tmp_path)[0] == whole
 
 
-@pytest.mark.slow
-def test_a_run_whose_workers_are_killed_ends_as_any_other(tmp_path, large):
+@pytest.mark.long
+def test_a_run_of_which_a_worker_is_killed_ends_as_any_other(tmp_path, large):
     whole, _ = index(tmp_path, "whole")
     path = config(tmp_path, scheduler="processes")
-    killed = 0
-    with subprocess.Popen([*RUN, str(path)], stdout=subprocess.PIPE) as run:
-        while run.poll() is None and killed < 2:
-            workers = [
-                child
-                for child in psutil.Process(run.pid).children()
-                if "spawn_main" in " ".join(child.cmdline())
-            ]
-            if len(workers) >= 2 and looks_so_far(tmp_path / "out") > 50 * killed:
-                workers[killed].kill()
-                killed += 1
-            time.sleep(0.01)
+    with subprocess.Popen([*RUN, "index", str(path)], stdout=subprocess.PIPE) as run:
+        while looks_so_far(tmp_path / "out") == 0:
+            assert run.poll() is None
+            time.sleep(0.005)
+        workers(run.pid)[0].kill()
         assert run.wait(120) == 0
-    assert killed == 2
     assert written(tmp_path / "out") == whole
 
 
+@pytest.mark.long
+def test_a_cache_of_which_a_worker_is_killed_ends_as_any_other(tmp_path, large):
+    index(tmp_path)
+    whole = cache(tmp_path, "whole")
+    path = cache_config(tmp_path, "cache", "processes")
+    with subprocess.Popen([*RUN, "cache", str(path)], stdout=subprocess.PIPE) as run:
+        while not any((tmp_path / "cache").glob("volumes/*.b2nd")):
+            assert run.poll() is None
+            time.sleep(0.005)
+        workers(run.pid)[0].kill()
+        assert run.wait(120) == 0
+    assert written(tmp_path / "cache") == whole
+
+
+def workers(pid):
+    """The processes that a run has started to work for it."""
+    children = psutil.Process(pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
 def looks_so_far(folder):
-    """How many files were looked at; asked of a copy, so that nobody waits for us."""
-    base = sqlite3.connect(f"file:{folder / 'private' / 'looks.sqlite'}?mode=ro", uri=True)
-    try:
-        return base.execute("SELECT COUNT(*) FROM looks").fetchone()[0]
-    except sqlite3.OperationalError:
+    """How many files were looked at, as far as that is saved."""
+    path = folder / "private" / "looks.sqlite"
+    if not path.exists():
         return 0
-    finally:
-        base.close()
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as base:
+        try:
+            return base.execute("SELECT COUNT(*) FROM looks").fetchone()[0]
+        except sqlite3.OperationalError:  # it is being made
+            return 0
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 
 from medssl.data.dicom.header import Header, read_headers
 from medssl.data.dicom.kinds import require_slices
+from medssl.data.dicom.native import Native
 from medssl.data.formats import reader_of
 from medssl.data.readers import FileReader
 from medssl.data.verdicts import Code, RefusedError
@@ -59,7 +60,7 @@ class Look:
         kept = json.loads(found)
         return cls(
             digest=digest,
-            headers=tuple(Header(**_frozen(header), path=path) for header in kept["headers"]),
+            headers=tuple(_header(header, path) for header in kept["headers"]),
             shape=tuple(kept["shape"]),
             parts=tuple(Path(os.fsdecode(bytes.fromhex(p))) for p in json.loads(parts or "[]")),
             series=series,
@@ -151,10 +152,13 @@ def _fields(header: Header) -> dict[str, Any]:
     }
 
 
+def _header(kept: dict[str, Any], path: Path) -> Header:
+    """Return a header with tuples where JSON has lists."""
+    fields = {name: _frozen(v) if type(v) is list else v for name, v in kept.items()}
+    fields["moments"] = {name: _frozen(value) for name, value in kept["moments"].items()}
+    fields["native"] = kept["native"] and Native(*kept["native"])
+    return Header(**fields, path=path)
+
+
 def _frozen(value: Any) -> Any:
-    """Return what JSON made lists of as tuples again; the values of a dict likewise."""
-    if isinstance(value, list):
-        return tuple(_frozen(part) for part in value)
-    if isinstance(value, dict):
-        return {key: _frozen(part) for key, part in value.items()}
-    return value
+    return tuple(map(_frozen, value)) if type(value) is list else value

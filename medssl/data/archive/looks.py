@@ -7,12 +7,15 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from medssl.data.archive.look import Due, Look
 from medssl.data.archive.walk import File
+from medssl.data.dicom.header import Header
 from medssl.data.verdicts import Code, RefusedError
 
 IMAGES = "files JOIN looks USING (path) WHERE role = 'image'"
@@ -161,6 +164,30 @@ class Looks:
         """Keep what was found in a volume for the next run."""
         text = json.dumps(found)
         self._base.execute("INSERT OR REPLACE INTO volumes VALUES (?, ?, 1)", (key, text))
+
+
+def known_headers(database: Path, images: Sequence[tuple[Path, int | None]]) -> list[Header] | None:
+    """Return the headers of images as they were seen; none if a file changed since.
+
+    Args:
+        database: What `index` kept.
+        images: The file and which image of it, from 1; none for a file that is one image.
+    """
+    if not database.is_file():
+        return None
+    headers: list[Header | None] = []
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as base:
+        for path, members in groupby(images, key=lambda image: image[0]):
+            row = base.execute(
+                "SELECT digest, series, series_uid, broken, code, sentence, parts, found"
+                " FROM looks WHERE path = ? AND size_bytes = ? AND changed_ns = ?",
+                (os.fsencode(path), (found := path.stat()).st_size, found.st_mtime_ns),
+            ).fetchone()
+            if row is None:
+                return None
+            seen = {header.image: header for header in Look.of(row, path).headers}
+            headers += [seen.get(number) for _, number in members]
+    return None if None in headers else cast(list[Header], headers)
 
 
 def _path(name: bytes) -> Path:

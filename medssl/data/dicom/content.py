@@ -56,11 +56,11 @@ def _is_inverse(found: Said) -> bool:
 
 def _stored(found: Said, value: Any) -> int | None:
     """Return a stored number with the sign of the pixels; headers often have it without."""
-    if value is None or value == "":
-        return None
-    bits = int(found.get("BitsAllocated") or 16)
-    is_signed = found.get("PixelRepresentation") == 1
     if isinstance(value, bytes):  # of which the header does not say whether it has a sign
         value = int.from_bytes(value, "little")
-    unsigned = int(value) % (1 << bits)
+    bits = found.get("BitsAllocated")
+    if not isinstance(value, int) or bits not in (8, 16, 32):
+        return None
+    is_signed = found.get("PixelRepresentation") == 1
+    unsigned = value % (1 << bits)
     return unsigned - (1 << bits) if is_signed and unsigned >> (bits - 1) else unsigned
