@@ -5,7 +5,7 @@ turn, or each table position. Others, such as two ranges of a body with a gap or
 a volume each. Where only a few slices keep them from being one volume, these are missing, and
 an acquisition of a few slices is no range of a body.
 
-Source: DICOM PS3.3 2024, C.7.6.1 (Acquisition Number: "a single continuous gathering of data").
+Source: DICOM PS3.3 2024, C.7.10.1 (Acquisition Number: of one continuous gathering of data).
 """
 
 from collections import defaultdict

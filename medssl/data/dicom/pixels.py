@@ -114,7 +114,8 @@ def read_frames(
         raise RefusedError(refusal.code, refusal.sentence, path) from refusal
     except DAMAGE as error:
         syntax = UID(str((getattr(about, "file_meta", None) or {}).get("TransferSyntaxUID", "")))
-        code = Code.TRUNCATED if syntax in NATIVE else Code.UNDECODABLE
+        is_native = not syntax or syntax in NATIVE
+        code = Code.TRUNCATED if is_native else Code.UNDECODABLE
         sentence = f"its frames cannot be read ({_name(syntax)})"
         raise RefusedError(code, sentence, path) from error
     return [Pixels(stored, *rescale) for stored, rescale in zip(frames, rescales, strict=True)]
@@ -199,8 +200,8 @@ def _decoded(found: pydicom.Dataset, syntax: UID) -> Shaped[np.ndarray, "row col
 
 def _name(syntax: UID) -> str:
     """Name a transfer syntax; the UID of a private one may say whose archive it is."""
-    if syntax in NAMES:
-        return NAMES[syntax]
+    if syntax in NAMES or not syntax:
+        return NAMES.get(syntax, "no transfer syntax")
     return syntax.name if syntax.is_transfer_syntax else "a transfer syntax that is not DICOM's"
 
 

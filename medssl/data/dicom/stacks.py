@@ -4,8 +4,8 @@ Several images at one position are told apart by what the standard has for it (t
 position, diffusion weighting, acquisition, times). Where nothing tells them apart in a way that
 holds for every position, the volume is refused.
 
-Source: DICOM PS3.3 2024, C.7.6.1 (acquisition, image type, times), C.7.6.2 (plane), C.8.3.1
-(temporal position, trigger time, echoes), C.8.13.5.9 (diffusion).
+Source: DICOM PS3.3 2024, C.7.6.1 (image type, times), C.7.6.2 (plane), C.7.10.1
+(acquisition), C.8.3.1 (temporal position, trigger time, echoes), C.8.13.5.9 (diffusion).
 """
 
 from collections import defaultdict
