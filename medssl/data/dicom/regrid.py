@@ -8,9 +8,11 @@ between a voxel and padding that the header declares, which is no value.
 What no slice reaches is padding, or the least value of the volume where none is declared.
 
 Source: what dcm2niix (Li et al., J. Neurosci. Methods 264, 2016; v1.0.20260724) writes for such
-series, voxel for voxel, so that masks drawn on its files fit. Hence two habits of it: the first
-row of a slice is repeated where it covers part of a row of the grid, and slices that drift along
-j come to lie by up to one row (what the plane grows more than they drift) too far.
+series, voxel for voxel: the slice that lies farthest along a row or column is on the grid, and
+the first row of a slice is repeated where it covers part of a row of the grid.
+Departs from it: the affine says where these voxels are. That of dcm2niix does where slices drift
+against j and are numbered along the normal; else it is off, by the part of a row that the plane
+grows more than they drift, by the whole drift, or both.
 """
 
 import math
@@ -56,14 +58,15 @@ class Regrid:
     padding: float | None = None
 
     @property
-    def start_vox(self) -> tuple[int, int]:
+    def start_vox(self) -> tuple[float, float]:
         """Where the grid begins along i and j, in voxels from the first slice's."""
-        first = np.floor(self.shifts_vox.min(axis=0))
-        return int(first[0]), int(first[1])
+        first, last = np.floor(self.shifts_vox.min(axis=0)), self.shifts_vox.max(axis=0)
+        start = first - (np.ceil(last) - last)
+        return float(start[0]), float(start[1])
 
     def plane(self, columns: int, rows: int) -> tuple[int, int]:
         """Return columns and rows of the grid."""
-        room = np.ceil(self.shifts_vox.max(axis=0)) - self.start_vox
+        room = np.round(self.shifts_vox.max(axis=0) - self.start_vox)
         return columns + int(room[0]), rows + int(room[1])
 
     @property
@@ -97,11 +100,9 @@ class Regrid:
         self, voxels: Shaped[np.ndarray, "channel i j k"], axis: int
     ) -> Shaped[np.ndarray, "channel new_i new_j k"]:
         """Shift each slice along an axis of its plane to where it lies."""
-        shifts = self.shifts_vox[:, axis] - self.start_vox[axis]
+        shifts = np.round(self.shifts_vox[:, axis] - self.start_vox[axis], 6)
         if not shifts.any():
             return voxels
-        farthest = self.shifts_vox[:, axis].max()
-        shifts = np.round(shifts + math.ceil(farthest) - farthest, 6)
         across = np.moveaxis(voxels, axis + 1, 0)
         length = len(across)
         outside = voxels.min() if self.padding is None else self.padding
