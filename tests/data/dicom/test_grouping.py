@@ -422,9 +422,9 @@ def test_thousands_of_slices_are_told_apart_in_time(tmp_path, dicom, voxels, aff
             for k in range(35)
         ]
         shuffled = [headers[row] for row in np.random.default_rng(0).permutation(len(headers))]
-        start = time.perf_counter()
+        start = time.process_time()  # of this process alone
         assert [stack.frame for stack in stacks(shuffled)] == list(range(count))
-        return time.perf_counter() - start
+        return time.process_time() - start
 
-    few, many = min(seconds(39) for _ in range(3)), min(seconds(156) for _ in range(3))
+    few, many = min(seconds(20) for _ in range(2)), min(seconds(80) for _ in range(2))
     assert many < 8 * few  # four times as many; their square would be sixteen
