@@ -36,6 +36,7 @@ class Code(StrEnum):
     BAD_ORIENTATION = "bad_orientation"
     SINGLE_SLICE = "single_slice"
     DUPLICATE_FILE = "duplicate_file"
+    CONFLICT = "conflict"
     DUPLICATE_SLICE = "duplicate_slice"
     MISSING_SLICE = "missing_slice"
     UNEVEN_SPACING = "uneven_spacing"

@@ -8,13 +8,13 @@ import numpy as np
 
 from medssl.data.archive.ledger import Ledger, Use
 from medssl.data.archive.units import Unit, refuse_all
+from medssl.data.dicom.content import content_of
 from medssl.data.manifest import Case
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume, digest
 from medssl.geometry import spacing_mm
 
 OLDEST = 89  # years; above, an age identifies, and is given as 90
-OF_SOME = ("units", "burned_in")  # attributes of the header that few cases have
 PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 
 
@@ -188,8 +188,9 @@ def sex(text: str) -> str | None:
 
 
 def _kept(unit: Unit, found: Measured) -> dict[str, str]:
-    """Return what is worth knowing of some cases: units, burned-in text, what was resampled."""
-    said = {name: unit.attributes[name] for name in OF_SOME if name in unit.attributes}
-    if unit.stack is not None and unit.stack.regrid is not None:
-        said["resampled"] = unit.stack.regrid.sentence
+    """Return what is worth knowing of some cases: of values, burned-in text, what was resampled."""
+    said = {name: unit.attributes[name] for name in ["burned_in"] if name in unit.attributes}
+    if unit.stack is not None:
+        said |= content_of([header.attributes for header in unit.stack.headers])
+        said |= {"resampled": unit.stack.regrid.sentence} if unit.stack.regrid else {}
     return said | ({"nonfinite": str(found.nonfinite)} if found.nonfinite else {})

@@ -12,6 +12,7 @@ from medssl.data.archive.ledger import Ledger
 from medssl.data.archive.look import Look
 from medssl.data.archive.looks import Group
 from medssl.data.archive.series import divide
+from medssl.data.archive.versions import Contents, Images, digest_of_values
 from medssl.data.archive.walk import File
 from medssl.data.dicom.regrid import NOTHING, Allowed
 from medssl.data.dicom.stack import Stack
@@ -123,7 +124,7 @@ def _of_series(group: Group, ledger: Ledger, allowed: Allowed) -> Iterator[Unit]
         return
     headers = [header for _, look in group.files for header in look.headers]
     units = []
-    for copy, found in divide(headers, allowed):
+    for copy, found in divide(headers, allowed, _contents(files, ledger)):
         if isinstance(found, Misfit):
             for header in found.headers:
                 ledger.refuse(header.path, found.refusal)
@@ -131,6 +132,18 @@ def _of_series(group: Group, ledger: Ledger, allowed: Allowed) -> Iterator[Unit]
             units.append(_unit(found, files, copy))
     order = {path: number for number, path in enumerate(files)}
     yield from sorted(units, key=lambda unit: min(order[file.path] for file in unit.files))
+
+
+def _contents(files: Mapping[Path, tuple[File, str]], ledger: Ledger) -> Contents:
+    """Return how to compare files by what was seen in them, now or in an earlier run."""
+
+    def values_of(images: Images) -> str:
+        key = f"values {files[images[0].path][1]}"
+        kept = ledger.looks.recall(key) or {"digest": digest_of_values(images)}
+        ledger.looks.remember(key, kept)
+        return str(kept["digest"])
+
+    return Contents(bytes_of=lambda path: files[path][1], values_of=values_of)
 
 
 def refuse_all(paths: Iterable[Path], culprit: Path, ledger: Ledger) -> None:

@@ -13,6 +13,8 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
+from medssl.data.dicom.content import TAGS as CONTENT
+from medssl.data.dicom.content import content
 from medssl.data.dicom.elements import (
     Said,
     attributes,
@@ -39,9 +41,8 @@ TAGS = (
     "TemporalPositionIdentifier", "AcquisitionNumber", "TriggerTime", "DiffusionBValue",
     "DiffusionGradientOrientation", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
     "ContentTime", "InstanceNumber", "BodyPartExamined", "PatientAge", "PatientSex",
-    "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence", "Units",
-    "BurnedInAnnotation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-    "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", *GROUPS,
+    "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence",
+    "BurnedInAnnotation", "BitsStored", "HighBit", "ModalityLUTSequence", *CONTENT, *GROUPS,
 )  # fmt: skip
 
 
@@ -258,5 +259,5 @@ def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
         "spacing_between_mm": number(found.get("SpacingBetweenSlices")),
         "contrast": contrast(found),
         "moments": moments(found),
-        "attributes": attributes(found),
+        "attributes": attributes(found) | content(found),
     }

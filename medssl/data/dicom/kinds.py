@@ -110,5 +110,3 @@ def _require_one_image(header: Header) -> None:
         raise RefusedError(
             Code.COLOR, f"its pixels are {header.photometric or 'colored'}, not gray"
         )
-    if header.photometric == "MONOCHROME1":
-        raise RefusedError(Code.UNSUPPORTED, "its pixels are MONOCHROME1: large values are dark")

@@ -14,7 +14,14 @@ import pydicom
 import SimpleITK
 from jaxtyping import Shaped
 from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGExtended12Bit
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+)
 
 from medssl.data.dicom.header import Header
 from medssl.data.dicom.native import Native, read_native
@@ -22,6 +29,16 @@ from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
 
 INTEGERS = (np.int16, np.uint16, np.int32)
+NATIVE = {
+    ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+}  # fmt: skip
+# Younger than pydicom's dictionary.
+NAMES = {
+    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
+    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
+    "1.2.840.10008.1.2.4.112": "JPEG XL",
+}
 
 
 @dataclass(frozen=True)
@@ -97,8 +114,9 @@ def read_frames(
         raise RefusedError(refusal.code, refusal.sentence, path) from refusal
     except DAMAGE as error:
         syntax = UID(str((getattr(about, "file_meta", None) or {}).get("TransferSyntaxUID", "")))
-        code = Code.UNDECODABLE if _is_compressed(syntax) else Code.TRUNCATED
-        sentence = f"its frames cannot be read ({syntax.name or 'unknown syntax'})"
+        is_native = not syntax or syntax in NATIVE
+        code = Code.TRUNCATED if is_native else Code.UNDECODABLE
+        sentence = f"its frames cannot be read ({_name(syntax)})"
         raise RefusedError(code, sentence, path) from error
     return [Pixels(stored, *rescale) for stored, rescale in zip(frames, rescales, strict=True)]
 
@@ -162,12 +180,14 @@ def _require_rescale(slope: float, intercept: float) -> None:
         raise RefusedError(Code.UNSUPPORTED, sentence)
 
 
-def _decoded(found: pydicom.Dataset, syntax: Any) -> Shaped[np.ndarray, "row column"]:
+def _decoded(found: pydicom.Dataset, syntax: UID) -> Shaped[np.ndarray, "row column"]:
     try:
         stored: np.ndarray = found.pixel_array
     except DAMAGE as error:
-        if _is_compressed(syntax):
-            sentence = f"nothing installed decodes its pixels ({syntax.name}), or they are damaged"
+        if syntax not in NATIVE:
+            sentence = (
+                f"nothing installed decodes its pixels ({_name(syntax)}), or they are damaged"
+            )
             raise RefusedError(Code.UNDECODABLE, sentence) from error
         raise RefusedError(
             Code.TRUNCATED, "its pixel data is shorter than rows by columns"
@@ -178,8 +198,11 @@ def _decoded(found: pydicom.Dataset, syntax: Any) -> Shaped[np.ndarray, "row col
     return stored
 
 
-def _is_compressed(syntax: UID) -> bool:
-    return syntax.is_transfer_syntax and syntax.is_compressed and not syntax.is_deflated
+def _name(syntax: UID) -> str:
+    """Name a transfer syntax; the UID of a private one may say whose archive it is."""
+    if syntax in NAMES or not syntax:
+        return NAMES.get(syntax, "no transfer syntax")
+    return syntax.name if syntax.is_transfer_syntax else "a transfer syntax that is not DICOM's"
 
 
 def _used_bits(
