@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,12 @@ from medssl.config.load import resolve
 from medssl.config.stages.cache import Cache
 from medssl.config.stages.index import Index
 from medssl.data.archive.ledger import Ledger
+from medssl.data.archive.private import LOOKS
 from medssl.data.archive.pseudonyms import Pseudonyms
+from medssl.data.archive.scan import scan
 from medssl.data.archive.units import find_units
 from medssl.data.archive.walk import walk
+from medssl.data.engine import open_pool
 from medssl.errors import DataError
 from pipelines import cache, index
 
@@ -31,10 +34,14 @@ def index_and_cache(roots: Sequence[Path], output: Path, *, jobs: int) -> None:
         cache.run(resolve(Cache, None, [asked | {"preprocessing": NATIVE}]))
 
 
-def headers(root: Path) -> None:
-    """Read all headers and find the volumes, without a voxel being read."""
-    ledger = Ledger(Pseudonyms(bytes(32)))
-    find_units(ledger.open(walk(root)), ledger)
+def headers(root: Path, output: Path, *, jobs: int) -> None:
+    """Do what `index` does before it reads voxels: look at all files, find the volumes."""
+    ledger = Ledger(Pseudonyms(bytes(32)), output / LOOKS)
+    with closing(ledger), open_pool("threads", jobs) as pool:
+        ledger.open(walk(root))
+        scan(ledger, pool)
+        for _ in find_units(ledger):
+            pass
 
 
 def check_accepted(output: Path, num_files: int) -> None:
