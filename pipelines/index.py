@@ -3,10 +3,11 @@
 medssl index configs/index/hippocampus.yaml
 
 Written below the output folder: `private/` (0700; the key of the pseudonyms, and the one table
-that says which file an id stands for), `verdicts.parquet`, and last `manifest.parquet`.
+that says which file an id stands for), `verdicts.parquet`, `objects.parquet` where DICOM objects
+are labels, and last `manifest.parquet`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from medssl.config.component import build
@@ -24,6 +25,7 @@ from medssl.data.archive.labels import (
     pair,
 )
 from medssl.data.archive.ledger import Ledger, Use
+from medssl.data.archive.objects import TABLE, Objects, object_table, with_objects
 from medssl.data.archive.private import KEY, open_private, write_files
 from medssl.data.archive.pseudonyms import Pseudonyms, make_key, read_key
 from medssl.data.archive.splits import Rule, assign, connected
@@ -36,6 +38,7 @@ from medssl.data.verdicts import Code, RefusedError
 from medssl.errors import DataError
 from medssl.tracking import DatasetRecord
 from pipelines._files import write_table
+from pipelines._objects import Label, drawn_in, objects_of
 from pipelines._progress import track
 
 
@@ -54,12 +57,13 @@ def run(cfg: Index) -> None:
         allowed = Allowed(tilted=cfg.resample.tilted, uneven=cfg.resample.uneven)
         headers = track(files, total=len(files), label="headers", unit="files")
         archive = find_units(headers, ledger, allowed)
+        objects = objects_of(cfg.sources, labels, archive, ledger)
         pairings = [
-            _paired(number, root.labels, labels[number], archive, ledger)
+            _paired(number, root.labels, labels[number], objects, archive, ledger)
             for number, root in enumerate(cfg.sources)
         ]
         tables_of = [_Tables.read(root, ledger) for root in cfg.sources]
-        read = list(_read(archive, tables_of, pairings, ledger))
+        read = list(_read(archive, tables_of, pairings, objects, ledger))
 
         # Labels and splits; the labels of test cases stay closed
         manifest = Manifest.of(_labeled(read, cfg.split, ledger))
@@ -67,6 +71,8 @@ def run(cfg: Index) -> None:
         # Result
         write_files(ledger.files(), private)
         write_table(ledger.verdicts(), cfg.output / "verdicts.parquet")
+        if drawn := drawn_in(read, manifest):
+            write_table(object_table(drawn, ledger), cfg.output / TABLE)
         write_manifest(manifest, cfg.output / "manifest.parquet")
         profile = _profile(manifest, ledger)
         record = DatasetRecord(
@@ -81,7 +87,7 @@ def run(cfg: Index) -> None:
 def _labels(number: int, source: Root) -> dict[str, File]:
     """Return a source's label files by the name of their image."""
     labels, root = source.labels, resolve(source.root)
-    if labels is None:
+    if labels is None or labels.objects is not None:
         return {}
     if labels.folder is not None:
         return labels_in(resolve(labels.folder), number)
@@ -105,13 +111,22 @@ def _files(roots: Sequence[Root], labels: Sequence[dict[str, File]], ledger: Led
 
 
 def _paired(
-    number: int, labels: Labels | None, found: dict[str, File], archive: Archive, ledger: Ledger
+    number: int,
+    labels: Labels | None,
+    found: dict[str, File],
+    objects: Mapping[str, Objects],
+    archive: Archive,
+    ledger: Ledger,
 ) -> Pairing:
     """Put a source's labels and images together; what is left over is treated as configured."""
     units = [unit for unit in archive.units if unit.source == number]
     if labels is None:
         return Pairing({}, (), ())
-    pairing = pair(found, units, archive.names)
+    if labels.objects is None:
+        pairing = pair(found, units, archive.names)
+    else:
+        bare = tuple(unit for unit in units if unit.identity not in objects)
+        pairing = Pairing({}, (), bare)
     if labels.unpaired == "error" and (pairing.without_image or pairing.without_label):
         raise DataError(_left_over(number, pairing, ledger))
     for file in found.values():  # those that a case takes are accepted later
@@ -189,20 +204,23 @@ def _subject(root: Root, ledger: Ledger) -> Callable[[Unit], str | None]:
 
 
 def _read(
-    archive: Archive, known: Sequence[_Tables], pairings: Sequence[Pairing], ledger: Ledger
-) -> Iterator[tuple[File | None, Case]]:
+    archive: Archive,
+    known: Sequence[_Tables],
+    pairings: Sequence[Pairing],
+    objects: Mapping[str, Objects],
+    ledger: Ledger,
+) -> Iterator[tuple[Label, Case]]:
     """Read each unit that takes part, and yield its label and its case."""
     aside = {unit.identity for pairing in pairings for unit in pairing.without_label}
     units = [unit for unit in archive.units if unit.identity not in aside]
     for unit in track(units, total=len(units), label="volumes", unit="volumes"):
         found = read_case(unit, ledger, known[unit.source].of(unit))
         if found is not None:
-            yield pairings[unit.source].labels.get(unit.name), found[0]
+            file = pairings[unit.source].labels.get(unit.name)
+            yield file or objects.get(unit.identity), found[0]
 
 
-def _labeled(
-    read: Sequence[tuple[File | None, Case]], split: Split, ledger: Ledger
-) -> Iterator[Case]:
+def _labeled(read: Sequence[tuple[Label, Case]], split: Split, ledger: Ledger) -> Iterator[Case]:
     """Yield the cases with their splits and labels."""
     groups = connected([c.subject_id for _, c in read], [c.digest for _, c in read])
     rule = Rule(rule=split.rule, test=split.test, val=split.val, seed=split.seed)
@@ -211,10 +229,12 @@ def _labeled(
         yield _with_label(replace(case, split=name), label, ledger)
 
 
-def _with_label(case: Case, label: File | None, ledger: Ledger) -> Case:
+def _with_label(case: Case, label: Label, ledger: Ledger) -> Case:
     """Return the case with its label; one off the image's grid is refused, one for test unseen."""
     if label is None:
         return case
+    if isinstance(label, Objects):
+        return with_objects(case, label, ledger)
     if case.split != "test":
         try:
             check_grid(label, case)

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from medssl.data.archive.objects import read_objects
 from medssl.data.archive.private import read_files
+from medssl.data.dicom.regions import Classes
 from medssl.data.dicom.regrid import Allowed
 from medssl.data.formats import reader_of
 from medssl.data.manifest import Case
+from medssl.data.readers.dicom_objects import draw_objects
 from medssl.data.readers.dicom_series import DicomSeries
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume
@@ -47,15 +50,18 @@ class Source:
         return self._read(case.image_uri, case.frame)
 
     def label(self, case: Case) -> Volume | None:
-        """Return the label, if there is one, on the grid of its file.
+        """Return the label, if there is one, on the grid of its file; of objects on the image's.
 
         Raises:
             DataError: If it does not lie on the image's grid.
         """
         if case.label_uri is None:
             return None
-        label = self._read(case.label_uri, None)
         affine = np.array(case.affine, np.float64).reshape(4, 4)
+        kind, _, name = case.label_uri.partition(":")
+        if kind == "objects":
+            return draw_objects(self._objects(name), case.shape, affine)
+        label = self._read(case.label_uri, None)
         if not same_grid(label.voxels.shape[1:], label.affine, case.shape, affine):
             msg = (
                 f"case {case.case_id}: its label has shape {label.voxels.shape[1:]} and does not "
@@ -84,6 +90,16 @@ class Source:
         for row in rows.sort_by("position").select(["case_id", "path", "image"]).to_pylist():
             found.setdefault(row["case_id"], []).append((Path(row["path"]), row["image"]))
         return found
+
+    @cached_property
+    def _labels(self) -> dict[str, list[tuple[str, Classes]]]:
+        return read_objects(self.folder)
+
+    def _objects(self, case_id: str) -> list[tuple[Path, Classes]]:
+        if case_id not in self._labels:
+            msg = f"{self.folder} knows no objects of case {case_id}; index the archive again"
+            raise DataError(msg)
+        return [(Path(self._paths[name]), classes) for name, classes in self._labels[case_id]]
 
     def _slices(self, case_id: str) -> list[tuple[Path, int | None]]:
         if case_id not in self._series:

@@ -5,6 +5,7 @@ Source: DICOM PS3.3 2024, C.7.6.2 (image plane), C.7.6.3 (image pixel); PS3.10 7
 
 import zlib
 from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ TAGS = [
     "DiffusionGradientOrientation", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
     "ContentTime", "InstanceNumber", "BodyPartExamined", "PatientAge", "PatientSex",
     "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence", "Units",
-    "BurnedInAnnotation", *GROUPS,
+    "BurnedInAnnotation", "FrameOfReferenceUID", *GROUPS,
 ]  # fmt: skip
 
 
@@ -55,6 +56,7 @@ class Header:
         study_uid: The visit.
         sop_uid: The instance.
         series_uid: The series, where the file says.
+        space_uid: The frame of reference, where the file says: what shares it shares coordinates.
         modality: DICOM's code.
         image_type: The values of ImageType.
         num_frames: In this file.
@@ -83,6 +85,7 @@ class Header:
     study_uid: str
     sop_uid: str
     series_uid: str
+    space_uid: str
     modality: str | None
     image_type: tuple[str, ...]
     num_frames: int
@@ -114,10 +117,17 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
     Raises:
         RefusedError: If it is no DICOM file, or a damaged one.
     """
+    with refusing_damage():
+        headers = _images(path, read_dataset(path, list(TAGS)), only)
+        return [h for h in headers if only is None or h.flaw or h.image in only]
+
+
+@contextmanager
+def refusing_damage() -> Iterator[None]:
+    """Let pydicom read a header, and turn what it raises on one that is none into a refusal."""
     try:
         with quietly():
-            headers = _images(path, _dataset(path, list(TAGS)), only)
-            return [h for h in headers if only is None or h.flaw or h.image in only]
+            yield
     except FileNotFoundError as error:
         raise RefusedError(Code.UNREADABLE, "there is no such file") from error
     except PermissionError as error:
@@ -137,7 +147,8 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
         raise RefusedError(Code.UNREADABLE, sentence) from error
 
 
-def _dataset(path: Path, tags: list[str] | None) -> pydicom.Dataset:
+def read_dataset(path: Path, tags: list[str] | None = None) -> pydicom.Dataset:
+    """Read the elements before the pixels, all or those named; a preamble may be missing."""
     kept: Any = tags  # by keyword, which pydicom takes and does not declare
     try:
         return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=kept)
@@ -177,7 +188,7 @@ def _apart(
             rescale = (1.0 if slope is None else slope, intercept or 0.0)
             yield Header(**_parsed(frame, common), image=image, rescale=rescale)
     elif is_mosaic(text(found.get("ImageType"))):
-        tiles, across = tiles_of(found, _dataset(common["path"], None))
+        tiles, across = tiles_of(found, read_dataset(common["path"]))
         for image, tile in enumerate(tiles, start=1):
             yield Header(**_parsed(tile, common), image=image, tiles_across=across)
     else:
@@ -200,6 +211,7 @@ def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
         "study_uid": text(found.get("StudyInstanceUID")),
         "sop_uid": text(found.get("SOPInstanceUID")),
         "series_uid": series_uid,
+        "space_uid": text(found.get("FrameOfReferenceUID")),
         "modality": text(found.get("Modality")) or None,
         "image_type": tuple(text(found.get("ImageType")).split("\\")),
         "num_frames": int(found.get("NumberOfFrames") or 1),
