@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from medssl.config.stages.index import Root
 from medssl.data.archive.ledger import Ledger
-from medssl.data.archive.objects import Objects, find_objects, refuse_objects
+from medssl.data.archive.objects import KINDS, Objects, find_objects, refuse_objects
 from medssl.data.archive.units import Archive
 from medssl.data.archive.walk import File
 from medssl.data.manifest import Case, Manifest
-from medssl.data.verdicts import Code
 
 Label = File | Objects | None
 
@@ -25,7 +24,7 @@ def objects_of(
     files = [
         (entry.file, classes[entry.file.source])
         for entry in ledger.entries.values()
-        if entry.code in (Code.SEGMENTATION, Code.STRUCTURES) and entry.file.source in classes
+        if entry.code in KINDS and entry.file.source in classes
     ]
     found = find_objects(files, archive, ledger)
     for unit in archive.units:

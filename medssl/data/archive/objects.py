@@ -25,6 +25,7 @@ from medssl.data.readers.dicom_objects import draw_objects
 from medssl.data.verdicts import Code, RefusedError
 from medssl.errors import DataError
 
+KINDS = {Code.SEGMENTATION, Code.STRUCTURES}  # what such files are refused as until one asks
 TABLE = "objects.parquet"
 SCHEMA = pa.schema(
     {

@@ -249,7 +249,7 @@ def test_an_object_that_is_not_whole_is_refused(
 
 
 def series_of_pydicom():
-    """The slices that highdicom's segmentations are of, but the one that lies far from the others."""
+    """The slices of highdicom's segmentations, but the one that lies far from the others."""
     names = ("17136", "17166", "17196")
     return [Path(get_testdata_file(f"dicomdirtests/77654033/CT2/{name}")) for name in names]
 
