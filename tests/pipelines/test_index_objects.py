@@ -6,9 +6,13 @@ from types import SimpleNamespace
 
 import nibabel
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
+from skimage.measure import find_contours
+from torch import nn
 
 from medssl.data.cache import open_cached
 from medssl.data.manifest import read_manifest
@@ -17,6 +21,8 @@ from medssl.data.source import Source
 from medssl.data.verdicts import RefusedError
 from medssl.data.volume import Volume
 from medssl.errors import DataError
+from medssl.models.export import write_export
+from pipelines import evaluate
 from pipelines.__main__ import main
 
 NAME = "Zephyrowska"  # of a patient, in a label that nothing but the object may say
@@ -32,10 +38,10 @@ def dicom():
 def archive(tmp_path, dicom, objects):
     """Writes a patient's series and hands over its slices."""
 
-    def write(number):
+    def write(number, voxels=dicom.VOXELS):
         paths = dicom.write(
             tmp_path / f"in/{number}",
-            dicom.VOXELS + number,
+            voxels + np.int16(number),
             **objects.FULL
             | {
                 "PatientID": f"P-{number}",
@@ -67,6 +73,10 @@ def index(tmp_path, classes=None, *, status=0, unpaired="keep", **more):
     return cases, {names[row["file_id"]]: row for row in rows}
 
 
+def stage(name, *settings):
+    return main([name, *(word for setting in settings for word in ("--set", setting))])
+
+
 def box(dicom, images, low, high, k):
     """Corners in RAS+ mm of a square in a slice, which take in the voxels low to high - 1."""
     corners = np.array([(low, low), (high, low), (high, high), (low, high)]) - 0.5
@@ -94,8 +104,8 @@ def test_objects_become_labels_of_the_cached_volumes(tmp_path, dicom, objects, a
     assert cases[2].label_uri is None
 
     out = tmp_path / "cache"
-    given = [f"index={tmp_path / 'out'}", "--set", f"output={out}"]
-    assert main(["cache", "configs/cache/native.yaml", "--set", *given]) == 0
+    plain = "preprocessing={crop_to_foreground: false}"
+    assert stage("cache", f"index={tmp_path / 'out'}", f"output={out}", plain) == 0
     drawn = np.zeros(SHAPE)
     drawn[1:4, 1:4, 2:4] = 2
     cached = list(read_manifest(out / "manifest.parquet"))
@@ -108,6 +118,54 @@ def test_objects_become_labels_of_the_cached_volumes(tmp_path, dicom, objects, a
     for path in [*out.rglob("*"), *(tmp_path / "out").rglob("*")]:
         if path.is_file() and "private" not in path.parts:
             assert NAME.encode() not in path.read_bytes()
+
+
+class Brightness(nn.Module):
+    """Calls a normalized intensity above a half class 1."""
+
+    def forward(self, image):
+        return torch.cat([0.5 - image, image - 0.5], dim=1) * 100
+
+
+@pytest.mark.slow
+def test_evaluate_draws_the_labels_that_nothing_read_before(
+    tmp_path, dicom, objects, archive, monkeypatch
+):
+    shape = (16, 17, 9)
+    ball = np.linalg.norm((np.indices(shape).T - (8, 8, 4)) * (1, 1, 2), axis=-1).T < 6.2
+    for number in range(2):
+        slices = archive(number, ball.astype(np.int16) * 100)
+        if number == 0:
+            objects.segmentation(slices, ball.astype(np.uint8), ["ball"]).save_as(
+                tmp_path / "in/seg.dcm"
+            )
+            continue
+        contours = []
+        for k in range(shape[2]):
+            for ring in find_contours(ball[:, :, k].astype(float), 0.5):
+                voxels = np.column_stack([ring, np.full(len(ring), k), np.ones(len(ring))])
+                points = (voxels @ dicom.AFFINE.T)[:, :3]
+                contours.append(objects.contour(points, images=[slices[k].SOPInstanceUID]))
+        dicom.save(objects.structures({"Ball": contours}), tmp_path / "in/rt.dcm")
+    index(tmp_path, {"ball": 1}, unpaired="error", split={"test": 2})
+    out, cache, model = tmp_path / "out", tmp_path / "cache", tmp_path / "model"
+    whole = "preprocessing={percentiles: [0, 100], crop_to_foreground: false, window_hu: [0, 100]}"
+    assert stage("cache", f"index={out}", f"output={cache}", whole) == 0
+    assert not (cache / "labels").exists()
+    seen = pa.table({"subject_id": pa.array([], pa.string()), "digest": pa.array([], pa.string())})
+    write_export(model, {"head": nn.Linear(1, 1)}, {}, subjects=seen)
+    card = {"classes": ["ball"], "crop_vox": [16, 16, 16]}
+    monkeypatch.setattr(evaluate, "restore", lambda model: (Brightness(), card))
+    given = {
+        "model": model,
+        "manifest": cache / "manifest.parquet",
+        "index": out,
+        "output": tmp_path / "evaluation",
+        "device": "cpu",
+    }
+    assert stage("evaluate", *(f"{key}={value}" for key, value in given.items())) == 0
+    rows = pq.read_table(tmp_path / "evaluation/cases.parquet").to_pylist()
+    assert [(row["dice"], row["hd95_mm"]) for row in rows] == [(1.0, 0.0)] * 2
 
 
 def test_without_being_asked_for_objects_are_refused_by_kind(tmp_path, dicom, objects, archive):

@@ -104,8 +104,8 @@ def _inside(
     # A contour that is written twice is one contour.
     different = {polygon.tobytes(): polygon for polygon in _rounded(polygons)}
     for polygon in different.values():
-        low = np.maximum(np.floor(polygon.min(axis=0)), 0).astype(np.int64)
-        high = np.minimum(np.ceil(polygon.max(axis=0)) + 1, shape[:2]).astype(np.int64)
+        low = np.clip(np.floor(polygon.min(axis=0)), 0, shape[:2]).astype(np.int64)
+        high = np.clip(np.ceil(polygon.max(axis=0)) + 1, 0, shape[:2]).astype(np.int64)
         if (high <= low).any():
             continue  # all of it beside the image
         where = tuple(slice(*ends) for ends in zip(low, high, strict=True))
