@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
+import highdicom
 import nibabel
 import numpy as np
 import pyarrow as pa
@@ -317,3 +318,41 @@ def test_a_mistake_in_the_config_is_named(tmp_path, capsys, labels, line):
     config.write_text(yaml.safe_dump({"sources": [source], "output": str(tmp_path / "out")}))
     assert main(["index", str(config)]) == 2
     assert line in capsys.readouterr().err
+
+
+@pytest.mark.mirror
+def test_real_structure_sets_label_their_image_or_lack_one(tmp_path, mirror):
+    (tmp_path / "in").symlink_to(mirror / "dicom_rtstruct/tests/mock_data")
+    classes = {f"ROI-{number}": number for number in range(1, 5)}
+    (case,), verdicts = index(tmp_path, classes)
+    codes = {name: row["code"] for name, row in verdicts.items()}
+    assert codes == {
+        "ct_1.dcm": "image",
+        "ct_2.dcm": "image",
+        "rt.dcm": "label",
+        "invalid_reference_rt.dcm": "reference_missing",
+        "non_existent_reference_rt.dcm": "reference_missing",
+    }
+    sentence = "1 of the 3 images it was drawn on are not in the archive"
+    assert verdicts["invalid_reference_rt.dcm"]["sentence"] == sentence
+    label = Source(tmp_path / "out").label(case)
+    assert np.unique(label.voxels).tolist() == [0, 1]
+
+
+@pytest.mark.mirror
+def test_real_segmentations_label_their_image_or_lack_one(tmp_path, mirror):
+    folder = mirror / "dicom_seg_highdicom/data/test_files"
+    (tmp_path / "in").symlink_to(folder)
+    (case,), verdicts = index(tmp_path, {"first segment": 1})
+    codes = {name: row["code"] for name, row in verdicts.items() if name.startswith("seg_image")}
+    assert len(codes) == 12
+    for name, code in codes.items():
+        if "single_frame" in name:
+            assert code == "label"
+        else:
+            assert code == ("segmentation" if "_sm_" in name else "reference_missing")
+    path = folder / "seg_image_ct_binary_single_frame.dcm"
+    frame = highdicom.seg.segread(path).pixel_array.squeeze()
+    label = Source(tmp_path / "out").label(case).voxels[0, :, :, 0]
+    assert frame.any()
+    np.testing.assert_array_equal(label.T, frame)

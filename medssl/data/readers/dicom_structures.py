@@ -71,7 +71,9 @@ def draw_structures(found: pydicom.Dataset, classes: Classes, canvas: Canvas) ->
 
 def _points(contour: Contour, canvas: Canvas) -> Float64[np.ndarray, "point 3"]:
     """Return the corners of a contour in voxels of the image."""
-    lps = np.array(contour.said.ContourData, np.float64)
+    # As it stands in the file: pydicom would make an object of each of many thousand numbers.
+    written = contour.said.get_item("ContourData")
+    lps = np.array(written.value.split(b"\\"), np.float64)
     if len(lps) % 3 or not np.isfinite(lps).all():
         sentence = f"a contour is written as {len(lps)} numbers that are no points"
         raise RefusedError(Code.TRUNCATED, sentence)
