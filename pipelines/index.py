@@ -3,10 +3,11 @@
 medssl index configs/index/hippocampus.yaml
 
 Written below the output folder: `private/` (0700; the key of the pseudonyms, and the one table
-that says which file an id stands for), `verdicts.parquet`, and last `manifest.parquet`.
+that says which file an id stands for), `verdicts.parquet`, `objects.parquet` where DICOM objects
+are labels, and last `manifest.parquet`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +27,7 @@ from medssl.data.archive.labels import (
     labels_of,
 )
 from medssl.data.archive.ledger import Ledger, Use
+from medssl.data.archive.objects import TABLE, Objects, object_table, with_objects
 from medssl.data.archive.private import KEY, LOOKS, open_private, write_files
 from medssl.data.archive.pseudonyms import Pseudonyms, make_key, read_key
 from medssl.data.archive.scan import Seen, scan
@@ -40,6 +42,7 @@ from medssl.data.verdicts import Code, RefusedError
 from medssl.errors import DataError
 from medssl.tracking import DatasetRecord
 from pipelines._files import write_table
+from pipelines._objects import Label, drawn_in, objects_of
 from pipelines._progress import track
 from pipelines._receive import folder_of
 
@@ -68,10 +71,11 @@ def run(cfg: Index) -> None:
         scan(ledger, pool, partial(_shown, ledger.looks.num_due()))
 
         # Cases
-        pairings = _paired(cfg.sources, labels, ledger, allowed)
+        objects = objects_of(cfg.sources, labels, ledger, allowed)
+        pairings = _paired(cfg.sources, labels, objects, ledger, allowed)
         tables_of = [_Tables.read(root, ledger) for root in cfg.sources]
         work = _Work(ledger, pool, allowed, int(cfg.memory_gib * 2**30))
-        read = list(work.cases(tables_of, pairings))
+        read = list(work.cases(tables_of, pairings, objects))
 
         # Labels and splits; the labels of test cases stay closed
         manifest = Manifest.of(_labeled(read, cfg.split, ledger))
@@ -79,6 +83,8 @@ def run(cfg: Index) -> None:
         # Result
         write_files(ledger.files(), private)
         write_table(ledger.verdicts(), cfg.output / "verdicts.parquet")
+        if drawn := drawn_in(read, manifest):
+            write_table(object_table(drawn, ledger), cfg.output / TABLE)
         write_manifest(manifest, cfg.output / "manifest.parquet")
         ledger.looks.forget_the_rest()
         profile = _profile(manifest, ledger)
@@ -105,7 +111,7 @@ def _shown(total: int, seen: Iterator[Seen]) -> Iterator[Seen]:
 def _labels(number: int, source: Root, root: Path) -> dict[str, File]:
     """Return a source's label files by the name of their image."""
     labels = source.labels
-    if labels is None:
+    if labels is None or labels.objects is not None:
         return {}
     if labels.folder is not None:
         return labels_in(resolve(labels.folder), number)
@@ -131,13 +137,19 @@ def _open(
 
 
 def _paired(
-    sources: Sequence[Root], labels: Sequence[dict[str, File]], ledger: Ledger, allowed: Allowed
+    sources: Sequence[Root],
+    labels: Sequence[dict[str, File]],
+    objects: Mapping[str, Objects],
+    ledger: Ledger,
+    allowed: Allowed,
 ) -> list[Pairing]:
     """Put labels and images together; what is left over is treated as configured."""
     without: list[list[Unit]] = [[] for _ in sources]
     if any(root.labels for root in sources):
         for unit in find_units(ledger, allowed):
-            if sources[unit.source].labels and unit.name not in labels[unit.source]:
+            if sources[unit.source].labels and not (
+                unit.name in labels[unit.source] or unit.identity in objects
+            ):
                 without[unit.source].append(replace(unit, stack=None))
     return [
         _left(number, root.labels, labels[number], tuple(without[number]), ledger)
@@ -242,8 +254,11 @@ class _Work:
     memory_bytes: int
 
     def cases(
-        self, known: Sequence[_Tables], pairings: Sequence[Pairing]
-    ) -> Iterator[tuple[File | None, Case]]:
+        self,
+        known: Sequence[_Tables],
+        pairings: Sequence[Pairing],
+        objects: Mapping[str, Objects],
+    ) -> Iterator[tuple[Label, Case]]:
         """Read each unit that takes part, and yield its label and its case."""
         aside = {unit.identity for pairing in pairings for unit in pairing.without_label}
         units = find_units(self.ledger, self.allowed)
@@ -269,12 +284,11 @@ class _Work:
                 refuse(unit, found.refusal(), self.ledger)
             else:
                 case = take(unit, found, self.ledger, known[unit.source].of(unit))
-                yield pairings[unit.source].labels.get(unit.name), case
+                file = pairings[unit.source].labels.get(unit.name)
+                yield file or objects.get(unit.identity), case
 
 
-def _labeled(
-    read: Sequence[tuple[File | None, Case]], split: Split, ledger: Ledger
-) -> Iterator[Case]:
+def _labeled(read: Sequence[tuple[Label, Case]], split: Split, ledger: Ledger) -> Iterator[Case]:
     """Yield the cases with their splits and labels."""
     groups = connected([c.subject_id for _, c in read], [c.digest for _, c in read])
     rule = Rule(rule=split.rule, test=split.test, val=split.val, seed=split.seed)
@@ -283,10 +297,12 @@ def _labeled(
         yield _with_label(replace(case, split=name), label, ledger)
 
 
-def _with_label(case: Case, label: File | None, ledger: Ledger) -> Case:
+def _with_label(case: Case, label: Label, ledger: Ledger) -> Case:
     """Return the case with its label; one off the image's grid is refused, one for test unseen."""
     if label is None:
         return case
+    if isinstance(label, Objects):
+        return with_objects(case, label, ledger)
     if case.split != "test":
         try:
             check_grid(label, case)

@@ -8,11 +8,13 @@ from pydantic import AfterValidator, Field
 
 from medssl.config.pacs import PacsSource
 from medssl.config.schema import SILENT, Count, Natural, Positive, Scheduler, Tracker, config
+from medssl.data.dicom.regions import folded
 from medssl.errors import ConfigError
 
 __all__ = ["Index"]
 
 NAMES = re.compile(r"{(\w+)}")  # the groups that a path is made of
+ClassNumber = Annotated[int, Field(ge=1, lt=2**16)]  # 0 is background
 # A number of subjects, or a share of them.
 Size = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, lt=1)]
 
@@ -68,8 +70,29 @@ class Match:
 
 
 @config
+class Objects:
+    """DICOM segmentations and RT structure sets among the files of a source.
+
+    Args:
+        classes: The number of each class by the label of a segment or the name of a region of
+            interest, without regard to case; what is not listed is left out. Several names may
+            be one class.
+    """
+
+    classes: Annotated[dict[str, ClassNumber], Field(min_length=1)]
+
+    def __post_init__(self) -> None:
+        if len({folded(name) for name in self.classes}) < len(self.classes):
+            msg = (
+                "labels.objects.classes: expected names that differ by more than case and "
+                f"surrounding blanks, got {sorted(self.classes)}"
+            )
+            raise ConfigError(msg)
+
+
+@config
 class Labels:
-    """Where label volumes are.
+    """Where labels are.
 
     Args:
         folder: Volumes of the same relative names as the images, whatever the format.
@@ -78,19 +101,27 @@ class Labels:
         match: What paths say: nnU-Net's and BIDS' conventions, and those of many a data set.
         datalist: A JSON file such as the Medical Segmentation Decathlon's `dataset.json`, whose
             `training` lists pairs of `image` and `label` by their paths from its folder.
+        objects: DICOM segmentations and RT structure sets; they say themselves of which image
+            they are.
         unpaired: What becomes of an image without label and of a label without image: an
-            error; the image is kept; or both are refused.
+            error; the image is kept; or both are refused. An object without image is refused.
     """
 
     folder: str | None = None
     csv: str | None = None
     match: Match | None = None
     datalist: str | None = None
+    objects: Objects | None = None
     unpaired: Literal["error", "keep", "refuse"] = "error"
 
     def __post_init__(self) -> None:
         _exactly_one(
-            "labels", folder=self.folder, csv=self.csv, match=self.match, datalist=self.datalist
+            "labels",
+            folder=self.folder,
+            csv=self.csv,
+            match=self.match,
+            datalist=self.datalist,
+            objects=self.objects,
         )
 
 

@@ -78,18 +78,8 @@ class Unit:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def refuse_unusable(ledger: Ledger) -> None:
-    """Refuse the files that make no case whatever else is there."""
-    # Voxels beside their header are no image by themselves, and no fault.
-    claimed = ledger.looks.parts()
-    for path, refusal in ledger.looks.refusals():
-        if path not in claimed:
-            ledger.refuse(path, refusal)
-
-
 def find_units(ledger: Ledger, allowed: Allowed = NOTHING) -> Iterator[Unit]:
     """Yield what makes a case, series by series; what makes none is refused."""
-    refuse_unusable(ledger)
     for group in ledger.looks.groups():
         if group.series is None:
             ((file, look),) = group.files

@@ -41,6 +41,7 @@ MACROS: Mapping[tuple[str, ...], Mapping[str, str]] = {
         "FrameAcquisitionNumber": "FrameAcquisitionNumber",
         "FrameAcquisitionDateTime": "AcquisitionDateTime",
     },
+    ("SegmentIdentificationSequence",): {"ReferencedSegmentNumber": "ReferencedSegmentNumber"},
     ("MRImageFrameTypeSequence",): _FRAME_TYPE,
     ("CTImageFrameTypeSequence",): _FRAME_TYPE,
     ("PETFrameTypeSequence",): _FRAME_TYPE,

@@ -5,6 +5,7 @@ Source: DICOM PS3.3 2024, C.7.6.2 (image plane), C.7.6.3 (image pixel); PS3.10 7
 
 import zlib
 from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ TAGS = (
     "DiffusionGradientOrientation", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
     "ContentTime", "InstanceNumber", "BodyPartExamined", "PatientAge", "PatientSex",
     "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence",
-    "BurnedInAnnotation", "BitsStored", "HighBit", "ModalityLUTSequence", *CONTENT, *GROUPS,
+    "BurnedInAnnotation", "BitsStored", "HighBit", "ModalityLUTSequence", "FrameOfReferenceUID",
+    *CONTENT, *GROUPS,
 )  # fmt: skip
 
 
@@ -59,6 +61,7 @@ class Header:
         study_uid: The visit.
         sop_uid: The instance.
         series_uid: The series, where the file says.
+        space_uid: The frame of reference, where the file says: what shares it shares coordinates.
         modality: DICOM's code.
         image_type: The values of ImageType.
         num_frames: In this file.
@@ -88,6 +91,7 @@ class Header:
     study_uid: str
     sop_uid: str
     series_uid: str
+    space_uid: str
     modality: str | None
     image_type: tuple[str, ...]
     num_frames: int
@@ -120,9 +124,16 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
     Raises:
         RefusedError: If it is no DICOM file, or a damaged one.
     """
-    try:
+    with refusing_damage():
         headers = _read(path, only)
         return [h for h in headers if only is None or h.flaw or h.image in only]
+
+
+@contextmanager
+def refusing_damage() -> Iterator[None]:
+    """Turn what reading a header raises, of one that is none, into a refusal."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise RefusedError(Code.UNREADABLE, "there is no such file") from error
     except PermissionError as error:
@@ -150,6 +161,11 @@ def _read(path: Path, only: Container[int | None] | None) -> list[Header]:
         found, end = _dataset(path, list(TAGS))
         meta = {e.keyword: e.value for e in getattr(found, "file_meta", None) or ()}
         return _images(path, found, meta, end, only)
+
+
+def read_dataset(path: Path) -> pydicom.Dataset:
+    """Read all elements before the pixels; a preamble may be missing."""
+    return _dataset(path, None)[0]
 
 
 def _dataset(path: Path, tags: list[str] | None) -> tuple[pydicom.Dataset, int]:
@@ -224,7 +240,7 @@ def _frames(
 
 
 def _tiles(found: pydicom.Dataset, common: Mapping[str, Any]) -> Iterator[Header]:
-    tiles, across = tiles_of(found, _dataset(common["path"], None)[0])
+    tiles, across = tiles_of(found, read_dataset(common["path"]))
     for image, tile in enumerate(tiles, start=1):
         yield Header(**_parsed(tile, common), image=image, tiles_across=across)
 
@@ -245,6 +261,7 @@ def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
         "study_uid": text(found.get("StudyInstanceUID")),
         "sop_uid": text(found.get("SOPInstanceUID")),
         "series_uid": series_uid,
+        "space_uid": text(found.get("FrameOfReferenceUID")),
         "modality": text(found.get("Modality")) or None,
         "image_type": tuple(text(found.get("ImageType")).split("\\")),
         "num_frames": int(found.get("NumberOfFrames") or 1),
