@@ -13,6 +13,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
+from medssl.data.dicom.bounded import open_bounded, read_head
 from medssl.data.dicom.elements import (
     Said,
     attributes,
@@ -138,19 +139,19 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
 
 
 def _dataset(path: Path, tags: list[str] | None) -> pydicom.Dataset:
-    kept: Any = tags  # by keyword, which pydicom takes and does not declare
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=kept)
-    except InvalidDicomError:
-        with path.open("rb") as file:
-            start = file.read(2)
-        # Without preamble the data set begins at once, with group 0002 or 0008.
-        if start not in (b"\x02\x00", b"\x08\x00"):
-            raise
-        found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=kept, force=True)
-        if not str(found.get("SOPClassUID", "")).startswith("1.2.840.10008."):
-            raise
-        return found
+    with open_bounded(path) as file:
+        try:
+            return read_head(file, tags)
+        except InvalidDicomError:
+            file.seek(0)
+            # Without preamble the data set begins at once, with group 0002 or 0008.
+            if file.read(2) not in (b"\x02\x00", b"\x08\x00"):
+                raise
+            file.seek(0)
+            found = read_head(file, tags, force=True)
+            if not str(found.get("SOPClassUID", "")).startswith("1.2.840.10008."):
+                raise
+            return found
 
 
 def _images(path: Path, found: pydicom.Dataset, only: Container[int | None] | None) -> list[Header]:
