@@ -3,7 +3,6 @@
 A process of its own, since it is given no more memory than the bound that is tested.
 """
 
-import contextlib
 import json
 import re
 import resource
@@ -16,6 +15,7 @@ from pathlib import Path
 from medssl.data.archive.ledger import Ledger
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.read import volumes_of
+from medssl.data.manifest import Manifest
 from medssl.data.volume import digest
 
 MOST_BYTES = 1 << 30
@@ -28,9 +28,11 @@ def in_memory(name):
 
 def read(path):
     ledger = Ledger(Pseudonyms(b"some secret of 16 bytes"))
-    digests = [digest(volume) for _, volume in volumes_of(path, ledger)]
-    (row,) = ledger.verdicts().to_pylist()
+    read = list(volumes_of(path, ledger))
+    Manifest.of([case for case, _ in read])
     ledger.files()
+    (row,) = ledger.verdicts().to_pylist()
+    digests = [digest(volume) for _, volume in read]
     return {key: row[key] for key in ("status", "code", "sentence")} | {"digests": digests}
 
 
@@ -47,10 +49,6 @@ def look(path):
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
-    with contextlib.suppress(ImportError):
-        import gdcm
-
-        gdcm.Trace.WarningOff()
     here = in_memory("VmSize")
     resource.setrlimit(resource.RLIMIT_AS, (here + MOST_BYTES, here + MOST_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -19,6 +19,7 @@ from medssl.data.verdicts import Code, RefusedError
 # Starts of frames in JPEG's markers; the others from 0xC0 to 0xCF define tables.
 FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
 JPEG, JPEG2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"
+END, MOST_PADDING = b"\xff\xd9", 16  # of all three; decoders fill up what is missing in silence
 MOST_TILES = 1024
 MOST_PIXELS = 1 << 26  # a frame; slices have a quarter of a million
 # Blank slices shrink to next to nothing, but no image of this size consists of them.
@@ -66,7 +67,7 @@ def require_modest(num_pixels: int, num_frames: int, encoded_bytes: int) -> None
 def require_kept(
     frames: Iterable[bytes], syntax: UID, *, rows: int, columns: int, bits_allocated: int
 ) -> None:
-    """Refuse frames that are not what the DICOM header says.
+    """Refuse frames that are not what the DICOM header says, or not whole.
 
     Raises:
         RefusedError: With what they are instead.
@@ -87,6 +88,9 @@ def require_kept(
                 f"{columns} of {bits_allocated} bits"
             )
             raise RefusedError(Code.UNDECODABLE, sentence)
+        if END not in frame[-MOST_PADDING:]:
+            sentence = f"a compressed frame that ends early ({syntax.name})"
+            raise RefusedError(Code.TRUNCATED, sentence)
         if not 0 < found.tiles <= MOST_TILES:
             sentence = f"a compressed frame of {found.tiles} tiles"
             raise RefusedError(Code.UNSUPPORTED, sentence)

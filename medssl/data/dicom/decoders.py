@@ -20,12 +20,13 @@ from medssl.data.dicom.quiet import DAMAGE
 from medssl.data.verdicts import Code, RefusedError
 
 NATIVE = {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian}
-# The names are pydicom's. GDCM decodes what nothing else here does.
+# The names are pydicom's, but for the one that reads files.
+SIMPLEITK = "SimpleITK"
 DECODERS: Mapping[uid.UID, str] = {
     uid.JPEGBaseline8Bit: "pillow",
     uid.JPEGExtended12Bit: "pillow",
-    uid.JPEGLossless: "gdcm",
-    uid.JPEGLosslessSV1: "gdcm",
+    uid.JPEGLossless: SIMPLEITK,
+    uid.JPEGLosslessSV1: SIMPLEITK,
     uid.JPEGLSLossless: "pyjpegls",
     uid.JPEGLSNearLossless: "pyjpegls",
     uid.JPEG2000Lossless: "pylibjpeg",
@@ -86,22 +87,25 @@ def _encoded(found: pydicom.Dataset) -> Iterator[bytes]:
 
 
 def _decoded(found: pydicom.Dataset, syntax: uid.UID, indices: Sequence[int]) -> Iterator[Frame]:
-    if syntax == uid.JPEGExtended12Bit and found.BitsStored > 8:
-        encoded = list(_encoded(found))
-        for index in indices:
-            yield _by_simpleitk(encoded[index], found)
+    is_12_bit = syntax == uid.JPEGExtended12Bit and found.BitsStored > 8
+    name = SIMPLEITK if is_12_bit else DECODERS[syntax]
+    if name != SIMPLEITK:
+        yield from iter_pixels(found, indices=indices, decoding_plugin=name)
         return
-    yield from iter_pixels(found, indices=indices, decoding_plugin=DECODERS[syntax])
+    encoded = list(_encoded(found))
+    for index in indices:
+        yield _by_simpleitk(encoded[index], found)
 
 
 def _by_simpleitk(encoded: bytes, found: pydicom.Dataset) -> Frame:
-    """Decode 12-bit extended JPEG, which only GDCM within SimpleITK does freely.
+    """Decode JPEG of 12 and more bits, by GDCM as it is in SimpleITK.
 
-    It reads files: one that has the frame and nothing else.
+    python-gdcm cannot decode all of it, and a damaged frame ends the process. SimpleITK reads
+    files: one that has the frame and nothing else.
     """
     plain = pydicom.Dataset()
     plain.file_meta = pydicom.dataset.FileMetaDataset()
-    plain.file_meta.TransferSyntaxUID = uid.JPEGExtended12Bit
+    plain.file_meta.TransferSyntaxUID = found.file_meta.TransferSyntaxUID
     plain.SOPClassUID = uid.CTImageStorage
     plain.SOPInstanceUID = uid.generate_uid()
     plain.SamplesPerPixel, plain.PhotometricInterpretation = 1, "MONOCHROME2"

@@ -11,6 +11,8 @@ from medssl.geometry import Affine, skewness, spacing_mm
 
 # Axes that lean by more than half a degree are no grid that a spacing describes.
 SKEWED = 1e-2
+MOST_FRAMES = 10_000  # each of which is a case
+MOST_PACKED = 1100  # deflate turns at most 1032 bytes into one
 
 
 def check_affine(affine: Affine) -> None:
@@ -26,13 +28,16 @@ def check_affine(affine: Affine) -> None:
 
 
 def check_axes(shape: tuple[int, ...], kind: str) -> None:
-    """Refuse what is no volume and no sequence of volumes.
+    """Refuse what is no volume and no sequence of volumes, or one without end.
 
     Raises:
         RefusedError: If there are neither three axes nor four, or one is empty.
     """
-    if len(shape) not in (3, 4) or 0 in shape:
+    if len(shape) not in (3, 4) or min(shape) < 1:
         sentence = f"a {kind} volume has 3 axes, or 4 with frames; this one has shape {shape}"
+        raise RefusedError(Code.UNSUPPORTED, sentence)
+    if shape[3:] > (MOST_FRAMES,):
+        sentence = f"a {kind} volume of {shape[3]} frames; the most that are read is {MOST_FRAMES}"
         raise RefusedError(Code.UNSUPPORTED, sentence)
 
 

@@ -60,12 +60,22 @@ class Nrrd:
 
 
 def _fields(path: Path) -> dict[str, str]:
-    """Return the header's fields; comments and key/value pairs (`:=`) are left out."""
-    fields = {}
-    for line in header_text(path):
-        if not line.strip():
+    """Return the header's fields; comments and key/value pairs (`:=`) are left out.
+
+    Raises:
+        RefusedError: If a line is neither, or says again what another one said: what it is to
+            ITK is not certain then.
+    """
+    fields: dict[str, str] = {}
+    for number, line in enumerate(header_text(path)):
+        if not line:
             break
         name, separator, value = line.partition(":")
-        if separator and not line.startswith("#") and not value.startswith("="):
-            fields[name.strip().lower()] = value.strip()
+        if number == 0 or line.startswith("#") or value.startswith("="):
+            continue
+        name = name.strip().lower()
+        if not separator or name in fields:
+            sentence = f"named NRRD, but line {number + 1} of its header is no new field"
+            raise RefusedError(Code.UNREADABLE, sentence, path)
+        fields[name] = value.strip()
     return fields
