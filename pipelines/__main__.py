@@ -5,8 +5,10 @@ asked for is imported, and none to show a config.
 """
 
 import argparse
+import errno
 import importlib
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,12 +39,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MedsslError as error:
         print(f"medssl: {error}", file=sys.stderr)
         return 2
+    except (OSError, sqlite3.OperationalError) as error:
+        if not _is_of_a_full_disk(error):
+            raise
+        what = "the disk is full; free some space, then the same command goes on from here"
+        print(f"medssl: {what}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("medssl: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     finally:
         signal.signal(signal.SIGTERM, previous)
     return 0
+
+
+def _is_of_a_full_disk(error: OSError | sqlite3.OperationalError) -> bool:
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return error.errno == errno.ENOSPC
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

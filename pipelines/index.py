@@ -7,13 +7,15 @@ that says which file an id stands for), `verdicts.parquet`, and last `manifest.p
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 
 from medssl.config.component import build
 from medssl.config.load import dump
 from medssl.config.stages.index import Index, Labels, Root, Split
 from medssl.data.archive import tables
-from medssl.data.archive.cases import Known, read_case
+from medssl.data.archive.cases import Known, Misread, measure_unit, recall, refuse, remember, take
 from medssl.data.archive.labels import (
     Pairing,
     check_grid,
@@ -21,15 +23,16 @@ from medssl.data.archive.labels import (
     labels_listed,
     labels_matching,
     labels_of,
-    pair,
 )
 from medssl.data.archive.ledger import Ledger, Use
-from medssl.data.archive.private import KEY, open_private, write_files
+from medssl.data.archive.private import KEY, LOOKS, open_private, write_files
 from medssl.data.archive.pseudonyms import Pseudonyms, make_key, read_key
+from medssl.data.archive.scan import Seen, scan
 from medssl.data.archive.splits import Rule, assign, connected
-from medssl.data.archive.units import Archive, Unit, find_units
+from medssl.data.archive.units import Unit, find_units
 from medssl.data.archive.walk import File, walk
 from medssl.data.dicom.regrid import Allowed
+from medssl.data.engine import Pool, map_bounded, open_pool
 from medssl.data.manifest import Case, Manifest, write_manifest
 from medssl.data.mirror import resolve
 from medssl.data.verdicts import Code, RefusedError
@@ -38,28 +41,31 @@ from medssl.tracking import DatasetRecord
 from pipelines._files import write_table
 from pipelines._progress import track
 
+# What reading a volume holds at its peak, a voxel: stored, decoded, rescaled and hashed.
+_BYTES_A_VOXEL = 16
+
 
 def run(cfg: Index) -> None:
     """Look at every file, read every volume, write down what is there."""
     private = open_private(cfg.output)
     key = make_key(private / KEY) if cfg.key is None else read_key(cfg.key)
-    ledger = Ledger(Pseudonyms(key))
-    with build(cfg.tracker).run(f"index {cfg.output.name}", config=dump(cfg)) as run:
+    allowed = Allowed(tilted=cfg.resample.tilted, uneven=cfg.resample.uneven)
+    with (
+        build(cfg.tracker).run(f"index {cfg.output.name}", config=dump(cfg)) as run,
+        closing(Ledger(Pseudonyms(key), private / LOOKS)) as ledger,
+        open_pool(cfg.scheduler, cfg.jobs) as pool,
+    ):
         # Files
         labels = [_labels(number, root) for number, root in enumerate(cfg.sources)]
-        files = _files(cfg.sources, labels, ledger)
+        _open(cfg.sources, labels, ledger)
         write_files(ledger.files(), private)  # so that messages can point at it
+        scan(ledger, pool, partial(_shown, ledger.looks.num_due()))
 
         # Cases
-        allowed = Allowed(tilted=cfg.resample.tilted, uneven=cfg.resample.uneven)
-        headers = track(files, total=len(files), label="headers", unit="files")
-        archive = find_units(headers, ledger, allowed)
-        pairings = [
-            _paired(number, root.labels, labels[number], archive, ledger)
-            for number, root in enumerate(cfg.sources)
-        ]
+        pairings = _paired(cfg.sources, labels, ledger, allowed)
         tables_of = [_Tables.read(root, ledger) for root in cfg.sources]
-        read = list(_read(archive, tables_of, pairings, ledger))
+        work = _Work(ledger, pool, allowed, int(cfg.memory_gib * 2**30))
+        read = list(work.cases(tables_of, pairings))
 
         # Labels and splits; the labels of test cases stay closed
         manifest = Manifest.of(_labeled(read, cfg.split, ledger))
@@ -68,14 +74,26 @@ def run(cfg: Index) -> None:
         write_files(ledger.files(), private)
         write_table(ledger.verdicts(), cfg.output / "verdicts.parquet")
         write_manifest(manifest, cfg.output / "manifest.parquet")
+        ledger.looks.forget_the_rest()
         profile = _profile(manifest, ledger)
         record = DatasetRecord(
             name=cfg.output.name, digest=manifest.digest(), context="index", profile=profile
         )
         run.dataset(record)
         run.metrics(0, {f"index/{name}": float(count) for name, count in profile.items()})
-    _print_summary(profile, ledger)
+        _print_summary(profile, ledger)
     print(f"index: {cfg.output}")
+
+
+def _shown(total: int, seen: Iterator[Seen]) -> Iterator[Seen]:
+    return track(
+        seen,
+        total=total,
+        label="headers",
+        unit="files",
+        steps=lambda item: len(item[0]),
+        size_bytes=lambda item: sum(due.size_bytes for due in item[0]),
+    )
 
 
 def _labels(number: int, source: Root) -> dict[str, File]:
@@ -93,34 +111,49 @@ def _labels(number: int, source: Root) -> dict[str, File]:
     return labels_of(resolve(labels.csv or ""), number)
 
 
-def _files(roots: Sequence[Root], labels: Sequence[dict[str, File]], ledger: Ledger) -> list[File]:
-    """Return the files of all sources, less those that are labels or of an earlier source."""
+def _open(roots: Sequence[Root], labels: Sequence[dict[str, File]], ledger: Ledger) -> None:
+    """Open an account for each file of all sources; one that is a label is no image."""
     for found in labels:
-        ledger.open(list(found.values()), role="label")
-    return [
-        file
-        for number, root in enumerate(roots)
-        for file in ledger.open(walk(resolve(root.root), include=root.include, source=number))
-    ]
+        ledger.open(found.values(), role="label")
+    for number, root in enumerate(roots):
+        ledger.open(walk(resolve(root.root), include=root.include, source=number))
 
 
 def _paired(
-    number: int, labels: Labels | None, found: dict[str, File], archive: Archive, ledger: Ledger
+    sources: Sequence[Root], labels: Sequence[dict[str, File]], ledger: Ledger, allowed: Allowed
+) -> list[Pairing]:
+    """Put labels and images together; what is left over is treated as configured."""
+    without: list[list[Unit]] = [[] for _ in sources]
+    if any(root.labels for root in sources):
+        for unit in find_units(ledger, allowed):
+            if sources[unit.source].labels and unit.name not in labels[unit.source]:
+                without[unit.source].append(replace(unit, stack=None))
+    return [
+        _left(number, root.labels, labels[number], tuple(without[number]), ledger)
+        for number, root in enumerate(sources)
+    ]
+
+
+def _left(
+    number: int,
+    labels: Labels | None,
+    found: dict[str, File],
+    without_label: tuple[Unit, ...],
+    ledger: Ledger,
 ) -> Pairing:
-    """Put a source's labels and images together; what is left over is treated as configured."""
-    units = [unit for unit in archive.units if unit.source == number]
     if labels is None:
-        return Pairing({}, (), ())
-    pairing = pair(found, units, archive.names)
-    if labels.unpaired == "error" and (pairing.without_image or pairing.without_label):
+        return Pairing()
+    without_image = tuple(file for name, file in found.items() if not ledger.knows(name))
+    pairing = Pairing(found, without_image, without_label)
+    if labels.unpaired == "error" and (without_image or without_label):
         raise DataError(_left_over(number, pairing, ledger))
     for file in found.values():  # those that a case takes are accepted later
-        what = "is not there" if file in pairing.without_image else "was refused"
+        what = "is not there" if file in without_image else "was refused"
         refusal = RefusedError(Code.LABEL_WITHOUT_IMAGE, f"a label whose image {what}")
         ledger.refuse(file.path, refusal)
     if labels.unpaired == "refuse":
         refusal = RefusedError(Code.IMAGE_WITHOUT_LABEL, "an image whose label is not there")
-        for unit in pairing.without_label:
+        for unit in without_label:
             for file in unit.files:
                 ledger.refuse(file.path, refusal)
         return pairing
@@ -188,16 +221,44 @@ def _subject(root: Root, ledger: Ledger) -> Callable[[Unit], str | None]:
     return listed
 
 
-def _read(
-    archive: Archive, known: Sequence[_Tables], pairings: Sequence[Pairing], ledger: Ledger
-) -> Iterator[tuple[File | None, Case]]:
-    """Read each unit that takes part, and yield its label and its case."""
-    aside = {unit.identity for pairing in pairings for unit in pairing.without_label}
-    units = [unit for unit in archive.units if unit.identity not in aside]
-    for unit in track(units, total=len(units), label="volumes", unit="volumes"):
-        found = read_case(unit, ledger, known[unit.source].of(unit))
-        if found is not None:
-            yield pairings[unit.source].labels.get(unit.name), found[0]
+@dataclass(frozen=True)
+class _Work:
+    """The reading of volumes."""
+
+    ledger: Ledger
+    pool: Pool
+    allowed: Allowed
+    memory_bytes: int
+
+    def cases(
+        self, known: Sequence[_Tables], pairings: Sequence[Pairing]
+    ) -> Iterator[tuple[File | None, Case]]:
+        """Read each unit that takes part, and yield its label and its case."""
+        aside = {unit.identity for pairing in pairings for unit in pairing.without_label}
+        units = find_units(self.ledger, self.allowed)
+        done = map_bounded(
+            measure_unit,
+            (unit for unit in units if unit.identity not in aside),
+            pool=self.pool,
+            memory_bytes=self.memory_bytes,
+            cost_bytes=lambda unit: _BYTES_A_VOXEL * unit.num_voxels,
+            known=lambda unit: recall(unit, self.ledger),
+        )
+        shown = track(
+            done,
+            total=self.ledger.looks.num_usable(),
+            label="volumes",
+            unit="files",
+            steps=lambda item: 0 if item[0].frame else len(item[0].files),
+            size_bytes=lambda item: 2 * item[0].num_voxels,
+        )
+        for unit, found in shown:
+            remember(unit, found, self.ledger)
+            if isinstance(found, Misread):
+                refuse(unit, found.refusal(), self.ledger)
+            else:
+                case = take(unit, found, self.ledger, known[unit.source].of(unit))
+                yield pairings[unit.source].labels.get(unit.name), case
 
 
 def _labeled(
@@ -229,9 +290,9 @@ def _profile(manifest: Manifest, ledger: Ledger) -> dict[str, int]:
     accepted = [count for (is_accepted, _), count in ledger.counts().items() if is_accepted]
     splits = {name: len(manifest.split(name)) for name in ("train", "val", "test")}
     return {
-        "files": len(ledger.entries),
+        "files": len(ledger),
         "accepted_files": sum(accepted),
-        "refused_files": len(ledger.entries) - sum(accepted),
+        "refused_files": len(ledger) - sum(accepted),
         "cases": len(manifest),
         "subjects": len(set(manifest.table["subject_id"].to_pylist())),
         **splits,

@@ -58,3 +58,7 @@ class RefusedError(DataError):
     def __init__(self, code: Code, sentence: str, path: Path | None = None) -> None:
         super().__init__(f"{code}: {sentence}")
         self.code, self.sentence, self.path = code, sentence, path
+
+    def __reduce__(self) -> tuple[type, tuple[Code, str, Path | None]]:
+        # It comes back from other processes as it went.
+        return type(self), (self.code, self.sentence, self.path)

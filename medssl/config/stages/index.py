@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from medssl.config.schema import SILENT, Natural, Tracker, config
+from medssl.config.schema import SILENT, Count, Natural, Positive, Scheduler, Tracker, config
 from medssl.errors import ConfigError
 
 __all__ = ["Index"]
@@ -175,6 +175,10 @@ class Index:
         key: The secret of the pseudonyms; one is made where there is none.
         resample: Which series are resampled rather than refused.
         split: Which subjects are for what.
+        scheduler: Who reads: `threads` or `processes` of this machine, or the address of a Dask
+            scheduler, `tcp://host:port`, whose workers see the same files.
+        jobs: How many read at a time; a Dask scheduler has its own number.
+        memory_gib: What the volumes that are read at a time may take together.
         tracker: Where the run is written down.
     """
 
@@ -183,6 +187,9 @@ class Index:
     key: Path | None = None
     resample: Resample = Resample()
     split: Split = Split()
+    scheduler: Scheduler = "threads"
+    jobs: Count = 2
+    memory_gib: Positive = 4.0
     tracker: Tracker = SILENT
 
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from medssl.errors import DataError
 
-FOLDER, KEY, FILES = "private", "key", "files.parquet"
+FOLDER, KEY, FILES, LOOKS = "private", "key", "files.parquet", "looks.sqlite"
 
 
 def open_private(output: Path) -> Path:

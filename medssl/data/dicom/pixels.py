@@ -7,7 +7,7 @@ PS3.5, 8.2 (transfer syntaxes).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pydicom
@@ -17,6 +17,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medssl.data.dicom.bounded import open_bounded, read_all, read_head
 from medssl.data.dicom.decoders import NATIVE, frames_at
+from medssl.data.dicom.header import Header
+from medssl.data.dicom.native import Native, read_native
 from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
 
@@ -54,6 +56,21 @@ def read_pixels(path: Path) -> Pixels:
         raise RefusedError(Code.TRUNCATED, sentence, path) from error
 
 
+def native_pixels(header: Header) -> Pixels:
+    """Read a slice that stands in its file as it is.
+
+    Raises:
+        RefusedError: Naming the file, if it is not there any more, or not whole.
+    """
+    native = cast(Native, header.native)
+    try:
+        stored = read_native(header.path, native, header.rows, header.columns)
+    except OSError as error:
+        sentence = f"its pixels cannot be read ({type(error).__name__})"
+        raise RefusedError(Code.TRUNCATED, sentence, header.path) from error
+    return Pixels(_lower_bits(stored, native.used), native.slope, native.intercept)
+
+
 def read_frames(
     path: Path, numbers: Sequence[int], rescales: Sequence[tuple[float, float]]
 ) -> list[Pixels]:
@@ -85,10 +102,26 @@ def values(slices: Sequence[Pixels]) -> Shaped[np.ndarray, "channel i j k"]:
     whole = all(float(p.slope).is_integer() and float(p.intercept).is_integer() for p in slices)
     dtype = _integers(slices) if whole else np.dtype(np.float32)
     rows, columns = slices[0].stored.shape
-    voxels = np.empty((1, columns, rows, len(slices)), dtype)
-    for k, pixels in enumerate(slices):
-        voxels[0, :, :, k] = (pixels.stored * pixels.slope + pixels.intercept).T
-    return voxels
+    stacked = np.empty((len(slices), rows, columns), dtype)
+    for values_of, pixels in zip(stacked, slices, strict=True):
+        if whole and pixels.slope == 1 and dtype.kind in "iu":
+            # In the type of the result, which holds it: overflow on the way cancels out.
+            offset = np.array(int(pixels.intercept)).astype(dtype)
+            np.add(pixels.stored.astype(dtype, copy=False), offset, out=values_of)
+        else:
+            values_of[:] = pixels.stored * pixels.slope + pixels.intercept
+    return _with_slices_last(stacked)[None]
+
+
+def _with_slices_last(
+    stacked: Shaped[np.ndarray, "k j i"],
+) -> Shaped[np.ndarray, "i j k"]:
+    """Turn the axes round row by row, which the processor's cache holds: five times as fast."""
+    num_slices, rows, columns = stacked.shape
+    turned = np.empty((columns, rows, num_slices), stacked.dtype)
+    for row in range(rows):
+        turned[:, row] = stacked[:, row].T
+    return turned
 
 
 def _dataset(path: Path) -> pydicom.Dataset:
@@ -147,9 +180,18 @@ def _used_bits(
     if int(found.get("HighBit", used - 1)) != used - 1 or not 0 < used <= bits:
         sentence = f"its pixels are {used} of {bits} bits up to bit {found.get('HighBit')}"
         raise RefusedError(Code.UNSUPPORTED, sentence)
-    native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    # Shifted up and down again: an arithmetic shift for signed types carries the sign.
-    return native if used == bits else (native << (bits - used)) >> (bits - used)
+    return _lower_bits(stored.astype(stored.dtype.newbyteorder("="), copy=False), used)
+
+
+def _lower_bits(
+    stored: Shaped[np.ndarray, "row column"], used: int
+) -> Shaped[np.ndarray, "row column"]:
+    """Keep the bits that are the pixel; an arithmetic shift for signed types carries the sign."""
+    unused = 8 * stored.dtype.itemsize - used
+    if unused == 0:
+        return stored
+    shifted = stored << unused
+    return np.right_shift(shifted, unused, out=shifted)
 
 
 def _integers(slices: Sequence[Pixels]) -> np.dtype[Any]:
