@@ -10,6 +10,9 @@ from typing import Any
 
 import pydicom
 
+# Steps and positions that bodies and scanners have room for; others are damage.
+LEAST_MM, MOST_MM = 1e-6, 1e6
+
 Said = Mapping[str, Any] | pydicom.Dataset
 
 

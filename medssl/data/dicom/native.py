@@ -16,6 +16,7 @@ from medssl.data.dicom.elements import Said, number
 from medssl.data.verdicts import Code, RefusedError
 
 PIXELS = b"\xe0\x7f\x10\x00"
+MOST_RESCALE = 1e18
 UNKNOWN_LENGTH = 0xFFFFFFFF
 
 
@@ -66,9 +67,14 @@ def find_native(path: Path, found: Said, syntax: UID, end: int) -> Native | None
         return None
     slope, intercept = number(found.get("RescaleSlope")), number(found.get("RescaleIntercept"))
     slope, intercept = 1.0 if slope is None else slope, intercept or 0.0
-    if not (np.isfinite([slope, intercept]).all() and slope != 0):
+    if not is_rescale(slope, intercept):
         return None
     return Native(offset, bits, used, found.get("PixelRepresentation") == 1, slope, intercept)
+
+
+def is_rescale(slope: float, intercept: float) -> bool:
+    """Say whether stored numbers become values by these, in numbers of 32 bits."""
+    return 1 / MOST_RESCALE <= abs(slope) <= MOST_RESCALE and abs(intercept) <= MOST_RESCALE
 
 
 def _whole(value: object) -> int:

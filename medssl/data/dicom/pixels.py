@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from medssl.data.dicom.bounded import open_bounded, read_all, read_head
 from medssl.data.dicom.decoders import NATIVE, frames_at
 from medssl.data.dicom.header import Header
-from medssl.data.dicom.native import Native, read_native
+from medssl.data.dicom.native import Native, is_rescale, read_native
 from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
 
@@ -159,7 +159,7 @@ def _frames(path: Path, indices: Sequence[int]) -> list[Shaped[np.ndarray, "row 
 
 
 def _require_rescale(slope: float, intercept: float) -> None:
-    if not (np.isfinite([slope, intercept]).all() and slope != 0):
+    if not is_rescale(slope, intercept):
         sentence = f"its values are stored times {slope} plus {intercept}"
         raise RefusedError(Code.UNSUPPORTED, sentence)
 

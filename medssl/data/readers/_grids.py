@@ -15,6 +15,16 @@ MOST_FRAMES = 10_000  # each of which is a case
 MOST_PACKED = 1100  # deflate turns at most 1032 bytes into one
 
 
+def check_regular(path: Path) -> None:
+    """Refuse to open what is there and is no file: a pipe or a device may never end.
+
+    Raises:
+        RefusedError: If it is none.
+    """
+    if path.exists() and not path.is_file():
+        raise RefusedError(Code.UNREADABLE, "no regular file", path)
+
+
 def check_affine(affine: Affine) -> None:
     """Refuse an affine that is none, or whose axes lean.
 

@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 import SimpleITK
 
-from medssl.data.readers._grids import MOST_PACKED, check_affine, check_axes, check_frame
+from medssl.data.readers._grids import (
+    MOST_PACKED,
+    check_affine,
+    check_axes,
+    check_frame,
+    check_regular,
+)
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume
 from medssl.errors import DataError
@@ -29,6 +35,7 @@ def header_text(path: Path) -> list[str]:
         RefusedError: If it cannot be read.
         DataError: If it is not there.
     """
+    check_regular(path)
     try:
         with path.open("rb") as file:
             lines = file.read(MOST_HEADER).decode("latin-1").split("\n")

@@ -15,7 +15,13 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from medssl.data.readers._grids import MOST_PACKED, check_affine, check_axes, check_frame
+from medssl.data.readers._grids import (
+    MOST_PACKED,
+    check_affine,
+    check_axes,
+    check_frame,
+    check_regular,
+)
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume
 from medssl.errors import DataError
@@ -105,6 +111,7 @@ class _Image2(nibabel.Nifti2Image):
 
 
 def _load(path: Path) -> nibabel.Nifti1Image:
+    check_regular(path)
     try:
         image = _kind(path).from_filename(path)
     except FileNotFoundError as error:
