@@ -17,7 +17,7 @@ __all__ = ["MetaImage"]
 
 LAST = "ElementDataFile"  # the header's last line
 HERE = ("LOCAL", "Local", "local")
-LINE = re.compile(r"(\w+)[ \t]*=[ \t]*([^\0]*)")
+LINE = re.compile(r"(\w+)[ \t]*=[ \t]*([^\0]{0,1000})")
 SHAPE = re.compile(r"[1-9]\d{0,9}( +[1-9]\d{0,9})*")
 AXES = {"TransformMatrix", "Rotation", "Orientation"}
 CHUNK = 1 << 20  # bytes

@@ -17,6 +17,9 @@ PATIENT = {
     "right-anterior-superior", "ras", "left-anterior-superior", "las",
     "left-posterior-superior", "lps",
 }  # fmt: skip
+# Fields of words of which there is a list; ITK's reader writes others where it has no room.
+WORDS = {"type", "endian", "encoding", "space", "kinds", "centers", "centerings"}
+LONGEST_WORDS, LONGEST = 120, 1000  # letters
 
 
 class Nrrd:
@@ -78,4 +81,7 @@ def _fields(path: Path) -> dict[str, str]:
             sentence = f"named NRRD, but line {number + 1} of its header is no new field"
             raise RefusedError(Code.UNREADABLE, sentence, path)
         fields[name] = value.strip()
+        if len(value) > (LONGEST_WORDS if name in WORDS else LONGEST):
+            sentence = f"named NRRD, but line {number + 1} of its header has {len(value)} letters"
+            raise RefusedError(Code.UNREADABLE, sentence, path)
     return fields
