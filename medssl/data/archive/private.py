@@ -16,13 +16,13 @@ def open_private(output: Path) -> Path:
     """Return the private folder below an output folder, which only its owner may enter.
 
     Raises:
-        DataError: If it is a link: what it leads to may be another's.
+        DataError: If it is a link, or holds one: what it leads to may be another's.
     """
     folder = output / FOLDER
-    if folder.is_symlink():
-        msg = f"{folder} is a link; the private folder must lie in the output folder itself"
-        raise DataError(msg)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if links := [path for path in (folder, *folder.iterdir()) if path.is_symlink()]:
+        msg = f"{links[0]} is a link; the private folder and what is in it must lie in {output}"
+        raise DataError(msg)
     folder.chmod(0o700)
     return folder
 

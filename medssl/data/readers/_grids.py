@@ -11,6 +11,7 @@ from medssl.geometry import Affine, skewness, spacing_mm
 
 # Axes that lean by more than half a degree are no grid that a spacing describes.
 SKEWED = 1e-2
+MOST_MM = 1e6
 MOST_FRAMES = 10_000  # each of which is a case
 MOST_PACKED = 1100  # deflate turns at most 1032 bytes into one
 
@@ -31,7 +32,12 @@ def check_affine(affine: Affine) -> None:
     Raises:
         RefusedError: If it is one of both.
     """
-    if not (np.isfinite(affine).all() and abs(np.linalg.det(affine)) > 0):
+    if not np.abs(affine).max() <= MOST_MM:
+        sentence = (
+            f"its affine has entries that are none of a body, up to {np.abs(affine).max():.3g}"
+        )
+        raise RefusedError(Code.NO_GEOMETRY, sentence)
+    if not abs(np.linalg.det(affine)) > 0:
         raise RefusedError(Code.NO_GEOMETRY, "its affine cannot be inverted")
     if skewness(affine) > SKEWED or spacing_mm(affine).min() < 1e-6:
         raise RefusedError(Code.SHEARED, "its axes do not stand at right angles")

@@ -149,6 +149,7 @@ def _affine(reader: SimpleITK.ImageFileReader) -> Affine:
     axes = reader.GetDimension()
     direction = np.array(reader.GetDirection(), np.float64).reshape(axes, axes)
     lps = np.eye(4)
-    lps[:3, :3] = direction[:3, :3] * np.array(reader.GetSpacing()[:3])
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
+        lps[:3, :3] = direction[:3, :3] * np.array(reader.GetSpacing()[:3])
     lps[:3, 3] = reader.GetOrigin()[:3]
     return lps_to_ras(lps)

@@ -19,7 +19,8 @@ NUMBERS = [
     "inf", "", "x", "6 6 6 6 6 6", "1" * 5000,
 ]  # fmt: skip
 ELSEWHERE = [
-    "../neighbor.raw", "/etc/passwd", "/dev/zero", "fifo", "link.raw", "LIST", "%d.raw 1 9 1", "", ".",
+    "../neighbor.raw", "/etc/passwd", "/dev/zero", "fifo", "link.raw", "LIST", "%d.raw 1 9 1",
+    "", ".",
     "~/x", "http://localhost/x", "voxels.raw\0.raw", "x" * 5000, "LOCAL", "local", "-",
 ]  # fmt: skip
 

@@ -19,7 +19,7 @@ LENGTHS = [0, 1, 2, 3, 7, 0xFFFE, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, UN
 DEFLATED = "1.2.840.10008.1.2.1.99"
 SYNTAXES = [
     "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", DEFLATED,
-    *(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81, 90, 91, 102, 110, 201, 202, 203)),
+    *(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81, 90, 91, 102, 201, 202, 203)),
     "1.2.840.10008.1.2.5", "1.2.3", "", "1.2.840.10008.5.1.4.1.1.2", "no UID at all",
 ]  # fmt: skip
 ROWS, COLUMNS, PIXELS = (0x28, 0x10), (0x28, 0x11), (0x7FE0, 0x10)
@@ -310,7 +310,7 @@ def codestream(content, rng):
 
 
 def deflate(content, rng):
-    """Say that the data set is deflated: rightly, cut off, or with a thousand times as much behind."""
+    """Say that the data set is deflated: rightly, cut off, or with much more behind."""
     known = elements(content)
     starts = [one.start for one in known if one.tag[0] > 2]
     if not starts:
