@@ -63,6 +63,8 @@ def frames_at(found: pydicom.Dataset, indices: Sequence[int]) -> list[Frame]:
     try:
         _require_safe(found, syntax)
         return list(_decoded(found, syntax, indices))
+    except RefusedError:
+        raise
     except DAMAGE as error:
         sentence = f"its pixels cannot be decoded ({name}): they are damaged"
         raise RefusedError(Code.UNDECODABLE, sentence) from error

@@ -48,6 +48,9 @@ def find_native(path: Path, found: Said, syntax: UID, end: int) -> Native | None
         found: What stands before them.
         syntax: How they are stored.
         end: Where that ends.
+
+    Raises:
+        RefusedError: If they are there, and end early.
     """
     bits, used = (_whole(found.get(name)) for name in ("BitsAllocated", "BitsStored"))
     is_plain = (
@@ -63,8 +66,11 @@ def find_native(path: Path, found: Said, syntax: UID, end: int) -> Native | None
         return None
     offset, length = _place(path, end, is_implicit=syntax == ImplicitVRLittleEndian)
     needed = int(found.get("Rows") or 0) * int(found.get("Columns") or 0) * bits // 8
-    if not 0 < needed <= length or offset + needed > path.stat().st_size:
+    if not needed or not length:
         return None
+    if needed > length or offset + needed > path.stat().st_size:
+        sentence = f"its pixel data is shorter than its {needed} bytes of rows by columns"
+        raise RefusedError(Code.TRUNCATED, sentence)
     slope, intercept = number(found.get("RescaleSlope")), number(found.get("RescaleIntercept"))
     slope, intercept = 1.0 if slope is None else slope, intercept or 0.0
     if not is_rescale(slope, intercept):
