@@ -89,7 +89,7 @@ class _NoExtensions(nibabel.nifti1.Nifti1Extensions):
     """Leaves the extensions of a header alone: free text, of a length that the header makes up."""
 
     @classmethod
-    def from_fileobj(cls, fileobj: Any, size: int, byteswap: bool) -> "_NoExtensions":  # noqa: FBT001
+    def from_fileobj(cls, fileobj: Any, size: Any, byteswap: bool) -> "_NoExtensions":  # noqa: FBT001
         """Return none."""
         return cls()
 
