@@ -1,7 +1,5 @@
 import os
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -15,15 +13,3 @@ def mirror():
     if not Path(named).is_dir():
         pytest.fail(f"MEDSSL_MIRROR names {named}, which is no folder")
     return Path(named)
-
-
-@pytest.fixture(scope="session")
-def hostile():
-    """What the files of `tests/hostile` define, by the file's name."""
-    return SimpleNamespace(
-        **{
-            path.stem: SimpleNamespace(**runpy.run_path(str(path)))
-            for path in (Path(__file__).parent / "hostile").glob("*.py")
-            if path.stem != "reader"  # which is a process of its own
-        }
-    )

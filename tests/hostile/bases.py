@@ -12,6 +12,19 @@ from pydicom import uid
 # Large enough for wavelets, and of values that all encoders keep.
 VOXELS = np.add.outer(np.arange(48 * 40).reshape(48, 40) % 251, np.arange(3)).astype(np.int16)
 
+KINDS = [  # below the folder of real images
+    "dicom_ct_chest_cptac/data/**/*.dcm",
+    "dicom_ct_totalseg_jpeg2000/data/CT*",
+    "dicom_mr_sag_anon/data/*.dcm",
+    "dicom_4d_mosaic_nih/data/20180918Si/mr_0004/*.dcm",
+    "dicom_enhanced_mr/data/Siemens/XA10/*.dcm",
+    "dicom_enhanced_mr/data/Philips/*.dcm",
+    "dicom_seg_highdicom/data/test_files/seg_image_ct_binary.dcm",
+    "dicom_seg_highdicom/data/test_files/sr_document.dcm",
+    "dicom_seg_highdicom/data/test_files/sm_image_jpegls.dcm",
+    "dicom_rtstruct/tests/mock_data/rt.dcm",
+]
+
 
 def dicom_files(folder, dicom):
     """Write DICOM files by means of `tests/dicom_series.py`, and return their paths."""
@@ -60,6 +73,17 @@ def real_files(folder, mirror):
         dataset.SpacingBetweenSlices = "1.0"
         found.append(folder / path.name)
         dataset.save_as(found[-1])
+    return found
+
+
+def real_kinds(folder, mirror):
+    """Copy a real file of each kind of object."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for pattern in KINDS:
+        path = sorted(mirror.glob(pattern))[0]
+        found.append(folder / f"{len(found)}.dcm")
+        found[-1].write_bytes(path.read_bytes())
     return found
 
 

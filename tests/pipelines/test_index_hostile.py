@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hostile import harmless, mutations
+from hostile.bases import dicom_files
 
 from medssl.data.manifest import read_manifest
 from medssl.data.source import Source
@@ -124,27 +126,27 @@ def test_a_private_folder_that_leads_elsewhere_is_refused(tmp_path, dicom, capsy
     assert not list((tmp_path / "outside").iterdir())
 
 
-def hostile_archive(archive, hostile, dicom, seeds):
+def hostile_archive(archive, dicom, seeds):
     """Write mutations of single files and of slices of series among good series.
 
     Returns:
         The voxels of the good series, and the files of the series with harmless changes.
     """
     written = series(archive, dicom, 3)
-    for base in hostile.bases.dicom_files(archive.with_name("bases"), dicom):
-        for family in hostile.mutations.FAMILIES:
+    for base in dicom_files(archive.with_name("bases"), dicom):
+        for family in mutations.FAMILIES:
             for seed in seeds:
-                content = hostile.mutations.mutate(family, base.read_bytes(), seed)
+                content = mutations.mutate(family, base.read_bytes(), seed)
                 # Beside good slices, and under names that say nothing or something else.
                 name = f"good{seed % 3}/{base.stem}-{family}-{seed}"
                 (archive / (name + [".dcm", "", ".txt"][seed % 3])).write_bytes(content)
-    for number, family in enumerate(hostile.harmless.FAMILIES):
+    for number, family in enumerate(harmless.FAMILIES):
         folder = archive / "harmless" / family
         voxels = dicom.VOXELS + 1000 + 300 * number
         files = dicom.write(folder, voxels, SeriesInstanceUID=f"1.2.99.{number}")
         changed = files[number % 7]
         content = changed.read_bytes()
-        changed.write_bytes(hostile.harmless.change(family, content, 0, hostile.mutations))
+        changed.write_bytes(harmless.change(family, content, 0))
         written.append(voxels)
     return written
 
@@ -166,14 +168,14 @@ def check(archive, output, written, **more):
         assert digest(source.image(case)) == case.digest
 
 
-def test_good_series_among_hostile_files_are_accepted(tmp_path, hostile, dicom):
-    written = hostile_archive(tmp_path / "in", hostile, dicom, [0])
+def test_good_series_among_hostile_files_are_accepted(tmp_path, dicom):
+    written = hostile_archive(tmp_path / "in", dicom, [0])
     check(tmp_path / "in", tmp_path / "out", written)
 
 
 @pytest.mark.long
-def test_good_series_among_thousands_of_hostile_files_are_accepted(tmp_path, hostile, dicom):
-    written = hostile_archive(tmp_path / "in", hostile, dicom, range(10, 20))
+def test_good_series_among_thousands_of_hostile_files_are_accepted(tmp_path, dicom):
+    written = hostile_archive(tmp_path / "in", dicom, range(10, 20))
     check(tmp_path / "in", tmp_path / "out", written, scheduler="processes", jobs=2)
 
 

@@ -4,6 +4,7 @@ import zlib
 import numpy as np
 import pydicom
 import pytest
+from hostile.elements import with_nested
 from pydicom import uid
 
 from medssl.data.dicom.bounded import MOST_ELEMENTS, BoundedFile
@@ -75,11 +76,11 @@ def test_a_file_is_asked_for_no_more_than_it_has(tmp_path):
 
 @pytest.mark.parametrize("is_ended", [True, False])
 @pytest.mark.parametrize("is_undefined", [True, False])
-def test_sequences_in_sequences_have_an_end(tmp_path, dicom, hostile, is_ended, is_undefined):
+def test_sequences_in_sequences_have_an_end(tmp_path, dicom, is_ended, is_undefined):
     found = dicom.enhanced_of(dicom.VOXELS[None], dicom.AFFINE)
     del found.PerFrameFunctionalGroupsSequence
     path = dicom.save(found, tmp_path / "a.dcm")
-    content = hostile.mutations.with_nested(
+    content = with_nested(
         path.read_bytes(), (0x5200, 0x9230), 10_000, is_undefined=is_undefined, is_ended=is_ended
     )
     path.write_bytes(content)

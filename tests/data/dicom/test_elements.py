@@ -1,5 +1,6 @@
 import pydicom
 import pytest
+from hostile.elements import put
 from pydicom.multival import MultiValue
 from pydicom.valuerep import DSfloat, PersonName
 
@@ -31,7 +32,7 @@ def test_two_numbers_are_two_numbers(value):
 
 
 @pytest.mark.parametrize("vr", [b"DS", b"LO", b"OB"])
-def test_two_letters_are_no_pixel_spacing(tmp_path, dicom, voxels, affine, hostile, vr):
+def test_two_letters_are_no_pixel_spacing(tmp_path, dicom, voxels, affine, vr):
     path = dicom.save(dicom.slice_of(voxels, affine, 0), tmp_path / "a.dcm")
-    path.write_bytes(hostile.mutations.put(path.read_bytes(), (0x28, 0x30), vr, b"12"))
+    path.write_bytes(put(path.read_bytes(), (0x28, 0x30), vr, b"12"))
     assert read_headers(path)[0].pixel_spacing_mm is None
