@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from medssl.data.archive.looks import known_headers
 from medssl.data.archive.objects import TABLE, read_objects
-from medssl.data.archive.private import FILES, LOOKS, read_files
+from medssl.data.archive.private import FILES, LOOKS, path_of, read_files
 from medssl.data.archive.private import FOLDER as PRIVATE
 from medssl.data.dicom.regions import Classes
 from medssl.data.dicom.regrid import Allowed
@@ -46,7 +46,7 @@ def _kept(folder: Path, changed_ns: int) -> _Kept:
     series: dict[str, list[tuple[Path, int | None]]] = {}
     rows = table.filter(pc.is_valid(pc.field("position"))).sort_by("position")
     for row in rows.select(["case_id", "path", "image"]).to_pylist():
-        series.setdefault(row["case_id"], []).append((Path(row["path"]), row["image"]))
+        series.setdefault(row["case_id"], []).append((path_of(row["path"]), row["image"]))
     paths = dict(zip(columns["file_id"], columns["path"], strict=True))
     return _Kept(paths, series, read_objects(folder) if (folder / TABLE).exists() else {})
 
@@ -132,4 +132,4 @@ class Source:
         if kind != "file" or name not in self._kept.paths:
             msg = f"{self._table_path} knows no {uri!r}; expected a manifest that `index` wrote"
             raise DataError(msg)
-        return Path(self._kept.paths[name])
+        return path_of(self._kept.paths[name])

@@ -29,6 +29,7 @@ class Look:
         series: What the files of one series share, as text.
         series_uid: The series, where it says.
         broken: The series that lacks an image since this file is damaged.
+        lost: The instance UID of that image, which may be there intact in another file.
         refusal: Why it cannot be taken, whatever else is there.
     """
 
@@ -39,6 +40,7 @@ class Look:
     series: str | None = None
     series_uid: str | None = None
     broken: str | None = None
+    lost: str = ""
     refusal: tuple[Code, str] | None = None
 
     def row(self) -> tuple[str | None, ...]:
@@ -46,7 +48,11 @@ class Look:
         code, sentence = self.refusal or (None, None)
         parts = json.dumps([os.fsencode(part).hex() for part in self.parts])
         found = json.dumps(
-            {"shape": self.shape, "headers": [_fields(header) for header in self.headers]}
+            {
+                "shape": self.shape,
+                "lost": self.lost,
+                "headers": [_fields(header) for header in self.headers],
+            }
         )
         return (
             self.digest, self.series, self.series_uid, self.broken, code, sentence,
@@ -66,6 +72,7 @@ class Look:
             series=series,
             series_uid=series_uid,
             broken=broken,
+            lost=kept["lost"],
             refusal=None if code is None else (Code(code), sentence),
         )
 
@@ -139,6 +146,7 @@ def _slices(path: Path, digest: str) -> Look:
             digest,
             series_uid=first.series_uid,
             broken=series if is_broken else None,
+            lost=first.sop_uid,
             refusal=(refusal.code, refusal.sentence),
         )
     return Look(digest, headers=tuple(headers), series=series, series_uid=first.series_uid)

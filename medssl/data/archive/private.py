@@ -1,6 +1,8 @@
 """The private folder of an index: the key, and which file an id stands for."""
 
+import os
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,11 +13,32 @@ FOLDER, KEY, FILES, LOOKS = "private", "key", "files.parquet", "looks.sqlite"
 
 
 def open_private(output: Path) -> Path:
-    """Return the private folder below an output folder, which only its owner may enter."""
+    """Return the private folder below an output folder, which only its owner may enter.
+
+    Raises:
+        DataError: If it is a link, or holds one: what it leads to may be another's.
+    """
     folder = output / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if links := [path for path in (folder, *folder.iterdir()) if path.is_symlink()]:
+        msg = f"{links[0]} is a link; the private folder and what is in it must lie in {output}"
+        raise DataError(msg)
     folder.chmod(0o700)
     return folder
+
+
+def path_text(path: Path) -> str:
+    """Return a path as text, although names on a disk need not be text, and old ones are not.
+
+    It reads as the path does, but for percent signs and bytes that are no UTF-8.
+    """
+    text = str(path).replace("%", "%25")
+    return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
+
+
+def path_of(text: str) -> Path:
+    """Return the path that a text of `path_text` stands for."""
+    return Path(os.fsdecode(unquote_to_bytes(text)))
 
 
 def write_files(table: pa.Table, folder: Path) -> None:

@@ -108,11 +108,13 @@ def _of_file(file: File, look: Look, ledger: Ledger) -> Iterator[Unit]:
 def _of_series(group: Group, ledger: Ledger, allowed: Allowed) -> Iterator[Unit]:
     """Yield a unit for each volume of a series."""
     files = {file.path: (file, look.digest) for file, look in group.files}
-    culprit = ledger.looks.broken(group.series or "")
-    if culprit is not None:
-        refuse_all(files, culprit, ledger)
-        return
     headers = [header for _, look in group.files for header in look.headers]
+    there = {header.sop_uid for header in headers} - {""}
+    # A damaged copy of an image that is there takes nothing from the series.
+    culprits = [p for p, lost in ledger.looks.broken(group.series or "") if lost not in there]
+    if culprits:
+        refuse_all(files, culprits[0], ledger)
+        return
     units = []
     for copy, found in divide(headers, allowed, _contents(files, ledger)):
         if isinstance(found, Misfit):

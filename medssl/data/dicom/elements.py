@@ -13,6 +13,9 @@ from typing import Any
 
 import pydicom
 
+# Steps and positions that bodies and scanners have room for; others are damage.
+LEAST_MM, MOST_MM = 1e-6, 1e6
+
 Said = Mapping[str, Any] | pydicom.Dataset
 
 
@@ -71,14 +74,16 @@ def attributes(found: Said) -> dict[str, str]:
 
 
 def text(value: object) -> str:
-    """Return a value as text, several joined by backslashes; none is empty."""
-    if value is None:
-        return ""
+    """Return a value as text, several joined by backslashes.
+
+    None is empty, and so is what is neither text nor number: the file says it is of a kind that
+    the element is not of, and it may hold anything.
+    """
     if isinstance(value, str):
         return value.strip().strip("\0")
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
         return "\\".join(text(part) for part in value)
-    return str(value).strip()
+    return str(value).strip() if isinstance(value, int | float | Decimal) else ""
 
 
 def number(value: Any) -> float | None:
@@ -88,7 +93,7 @@ def number(value: Any) -> float | None:
 
 def numbers(value: Any, count: int) -> tuple[float, ...] | None:
     """Return so many numbers, or none if there are not as many."""
-    if value is None or not isinstance(value, Sequence) or len(value) != count:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) != count:
         return None
     return tuple(float(part) for part in value)
 

@@ -14,6 +14,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
+from medssl.data.dicom.bounded import open_bounded, read_head
 from medssl.data.dicom.content import TAGS as CONTENT
 from medssl.data.dicom.content import content
 from medssl.data.dicom.elements import (
@@ -170,17 +171,16 @@ def read_dataset(path: Path) -> pydicom.Dataset:
 
 def _dataset(path: Path, tags: list[str] | None) -> tuple[pydicom.Dataset, int]:
     """Return what stands before the pixels, and where that ends."""
-    kept: Any = tags  # by keyword, which pydicom takes and does not declare
-    with path.open("rb") as file:
+    with open_bounded(path) as file:
         try:
-            found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=kept)
+            found = read_head(file, tags)
         except InvalidDicomError:
             file.seek(0)
             # Without preamble the data set begins at once, with group 0002 or 0008.
             if file.read(2) not in (b"\x02\x00", b"\x08\x00"):
                 raise
             file.seek(0)
-            found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=kept, force=True)
+            found = read_head(file, tags, force=True)
             if not str(found.get("SOPClassUID", "")).startswith("1.2.840.10008."):
                 raise
         return found, file.tell()

@@ -5,6 +5,7 @@ Source: DICOM PS3.4 2024, B.5 (standard SOP classes); PS3.3, C.7.6.1.1.2 (image 
 
 from collections.abc import Sequence
 
+from medssl.data.dicom.elements import MOST_MM
 from medssl.data.dicom.frames import ENHANCED
 from medssl.data.dicom.header import Header
 from medssl.data.verdicts import Code, RefusedError
@@ -87,6 +88,21 @@ def _require_slice(header: Header) -> None:
         raise RefusedError(
             Code.NO_GEOMETRY, f"it does not say where it is: no {', '.join(lacking)}"
         )
+    _require_sane(header)
+
+
+def _require_sane(header: Header) -> None:
+    """Refuse numbers that no scanner means, before anything is reckoned with them."""
+    position, axes = header.position_mm or (), header.orientation or ()
+    if not all(abs(value) <= MOST_MM for value in position):
+        raise RefusedError(Code.NO_GEOMETRY, f"its position is {_listed(position)} mm")
+    if not all(abs(value) <= 2 for value in axes):
+        sentence = f"its axes are no unit vectors at right angles: {_listed(axes)}"
+        raise RefusedError(Code.BAD_ORIENTATION, sentence)
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
 
 
 def _require_pixels(header: Header) -> None:

@@ -13,6 +13,7 @@ from itertools import groupby
 import numpy as np
 from jaxtyping import Float64
 
+from medssl.data.dicom.elements import LEAST_MM, MOST_MM
 from medssl.data.dicom.header import Header
 from medssl.data.dicom.regrid import MOST_PLANE, Allowed, Regrid
 from medssl.data.verdicts import Code, RefusedError
@@ -98,7 +99,7 @@ def make_stack(
 
 def _in_plane_mm(header: Header) -> tuple[float, float]:
     row_mm, column_mm = header.pixel_spacing_mm or (0.0, 0.0)
-    if not (0 < row_mm < np.inf and 0 < column_mm < np.inf):
+    if not (LEAST_MM <= row_mm <= MOST_MM and LEAST_MM <= column_mm <= MOST_MM):
         sentence = f"its pixel spacing is {row_mm} by {column_mm} mm"
         raise RefusedError(Code.NO_GEOMETRY, sentence)
     return row_mm, column_mm
@@ -109,7 +110,7 @@ def _step(headers: Sequence[Header]) -> Float64[np.ndarray, "3"]:
     normal = np.cross(*cosines(headers[0]))
     if len(headers) == 1:
         between_mm = headers[0].spacing_between_mm
-        if between_mm is None or not 0 < between_mm < np.inf:
+        if between_mm is None or not LEAST_MM <= between_mm <= MOST_MM:
             sentence = "a single slice that does not say SpacingBetweenSlices"
             raise RefusedError(Code.SINGLE_SLICE, sentence)
         return normal * between_mm
