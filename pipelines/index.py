@@ -14,6 +14,7 @@ from medssl.config.load import dump
 from medssl.config.stages.index import Index, Labels, Root, Split
 from medssl.data.archive import tables
 from medssl.data.archive.cases import Known, read_case
+from medssl.data.archive.days import study_days
 from medssl.data.archive.labels import (
     Pairing,
     check_grid,
@@ -35,16 +36,22 @@ from medssl.data.mirror import resolve
 from medssl.data.verdicts import Code, RefusedError
 from medssl.errors import DataError
 from medssl.tracking import DatasetRecord
+from pipelines._deidentified import Taken, check_folder, counts, write_copies
 from pipelines._files import write_table
+from pipelines._hidden import about, keep_config, place_of, without_paths
 from pipelines._progress import track
 
 
 def run(cfg: Index) -> None:
     """Look at every file, read every volume, write down what is there."""
+    if cfg.deidentified is not None:
+        check_folder(cfg.deidentified, [resolve(source.root) for source in cfg.sources])
     private = open_private(cfg.output)
     key = make_key(private / KEY) if cfg.key is None else read_key(cfg.key)
     ledger = Ledger(Pseudonyms(key))
-    with build(cfg.tracker).run(f"index {cfg.output.name}", config=dump(cfg)) as run:
+    keep_config(cfg, private)
+    shown = dump(without_paths(cfg, ledger.pseudonyms))
+    with build(cfg.tracker).run(f"index {cfg.output.name}", config=shown) as run:
         # Files
         labels = [_labels(number, root) for number, root in enumerate(cfg.sources)]
         files = _files(cfg.sources, labels, ledger)
@@ -58,7 +65,7 @@ def run(cfg: Index) -> None:
             _paired(number, root.labels, labels[number], archive, ledger)
             for number, root in enumerate(cfg.sources)
         ]
-        tables_of = [_Tables.read(root, ledger) for root in cfg.sources]
+        tables_of = [_Tables.read(n, root, ledger) for n, root in enumerate(cfg.sources)]
         read = list(_read(archive, tables_of, pairings, ledger))
 
         # Labels and splits; the labels of test cases stay closed
@@ -67,6 +74,7 @@ def run(cfg: Index) -> None:
         # Result
         write_files(ledger.files(), private)
         write_table(ledger.verdicts(), cfg.output / "verdicts.parquet")
+        copies = _copies(cfg, read, ledger)
         write_manifest(manifest, cfg.output / "manifest.parquet")
         profile = _profile(manifest, ledger)
         record = DatasetRecord(
@@ -74,23 +82,26 @@ def run(cfg: Index) -> None:
         )
         run.dataset(record)
         run.metrics(0, {f"index/{name}": float(count) for name, count in profile.items()})
-    _print_summary(profile, ledger)
+    _print_summary(profile | copies, ledger)
     print(f"index: {cfg.output}")
 
 
 def _labels(number: int, source: Root) -> dict[str, File]:
     """Return a source's label files by the name of their image."""
-    labels, root = source.labels, resolve(source.root)
+    labels, key = source.labels, f"sources.{number}"
+    root = place_of(source.root, f"{key}.root")
     if labels is None:
         return {}
     if labels.folder is not None:
-        return labels_in(resolve(labels.folder), number)
+        return labels_in(place_of(labels.folder, f"{key}.labels.folder"), number)
     if labels.match is not None:
         said = labels.match
         return labels_matching(said.image, said.label, root, include=source.include, source=number)
     if labels.datalist is not None:
-        return labels_listed(resolve(labels.datalist), root, number)
-    return labels_of(resolve(labels.csv or ""), number)
+        with about(f"{key}.labels.datalist"):
+            return labels_listed(resolve(labels.datalist), root, number)
+    with about(f"{key}.labels.csv"):
+        return labels_of(resolve(labels.csv or ""), number)
 
 
 def _files(roots: Sequence[Root], labels: Sequence[dict[str, File]], ledger: Ledger) -> list[File]:
@@ -150,12 +161,13 @@ class _Tables:
     attributes: dict[str, tuple[tuple[str, str], ...]]
 
     @classmethod
-    def read(cls, root: Root, ledger: Ledger) -> "_Tables":
+    def read(cls, number: int, root: Root, ledger: Ledger) -> "_Tables":
         rows = {}
         if root.attributes is not None:
             csv = resolve(root.attributes.csv)
-            rows = tables.attributes(csv, root.attributes.image, root.attributes.columns)
-        return cls(root, _subject(root, ledger), rows)
+            with about(f"sources.{number}.attributes.csv"):
+                rows = tables.attributes(csv, root.attributes.image, root.attributes.columns)
+        return cls(root, _subject(f"sources.{number}.subject.csv", root, ledger), rows)
 
     def of(self, unit: Unit) -> Known:
         return Known(
@@ -167,7 +179,7 @@ class _Tables:
         )
 
 
-def _subject(root: Root, ledger: Ledger) -> Callable[[Unit], str | None]:
+def _subject(key: str, root: Root, ledger: Ledger) -> Callable[[Unit], str | None]:
     """Return how to know a unit's patient, over what its files say."""
     if root.subject is None:
         return lambda unit: None
@@ -176,12 +188,12 @@ def _subject(root: Root, ledger: Ledger) -> Callable[[Unit], str | None]:
         return lambda unit: tables.subject_in(
             regex, unit.files[0].name, ledger.file_id(unit.files[0].path)
         )
-    path = resolve(csv or "")
-    subjects = tables.subjects(path)
+    with about(key):
+        subjects = tables.subjects(resolve(csv or ""))
 
     def listed(unit: Unit) -> str:
         if unit.name not in subjects:
-            msg = f"{path}: no subject for the image of file {ledger.file_id(unit.files[0].path)}"
+            msg = f"{key}: no subject for the image of file {ledger.file_id(unit.files[0].path)}"
             raise DataError(msg)
         return subjects[unit.name]
 
@@ -190,25 +202,31 @@ def _subject(root: Root, ledger: Ledger) -> Callable[[Unit], str | None]:
 
 def _read(
     archive: Archive, known: Sequence[_Tables], pairings: Sequence[Pairing], ledger: Ledger
-) -> Iterator[tuple[File | None, Case]]:
+) -> Iterator[tuple[File | None, Taken]]:
     """Read each unit that takes part, and yield its label and its case."""
     aside = {unit.identity for pairing in pairings for unit in pairing.without_label}
     units = [unit for unit in archive.units if unit.identity not in aside]
     for unit in track(units, total=len(units), label="volumes", unit="volumes"):
         found = read_case(unit, ledger, known[unit.source].of(unit))
         if found is not None:
-            yield pairings[unit.source].labels.get(unit.name), found[0]
+            is_tiled = unit.stack is not None and unit.stack.headers[0].tiles_across > 0
+            taken = Taken(found[0], unit.study_date, unit.copy, is_tiled)
+            yield pairings[unit.source].labels.get(unit.name), taken
 
 
 def _labeled(
-    read: Sequence[tuple[File | None, Case]], split: Split, ledger: Ledger
+    read: Sequence[tuple[File | None, Taken]], split: Split, ledger: Ledger
 ) -> Iterator[Case]:
-    """Yield the cases with their splits and labels."""
-    groups = connected([c.subject_id for _, c in read], [c.digest for _, c in read])
+    """Yield the cases with their splits, labels, and days since the subject's first study."""
+    cases = [taken.case for _, taken in read]
+    days = study_days([(taken.case.subject_id, taken.study_date) for _, taken in read])
+    groups = connected([c.subject_id for c in cases], [c.digest for c in cases])
     rule = Rule(rule=split.rule, test=split.test, val=split.val, seed=split.seed)
     names = assign(groups, [label is not None for label, _ in read], rule)
-    for (label, case), name in zip(read, names, strict=True):
-        yield _with_label(replace(case, split=name), label, ledger)
+    for (label, taken), name, day in zip(read, names, days, strict=True):
+        of_day = {} if day is None else {"study_day": str(day)}
+        case = replace(taken.case, split=name, attributes=taken.case.attributes | of_day)
+        yield _with_label(case, label, ledger)
 
 
 def _with_label(case: Case, label: File | None, ledger: Ledger) -> Case:
@@ -223,6 +241,18 @@ def _with_label(case: Case, label: File | None, ledger: Ledger) -> Case:
             return case
     ledger.accept(label.path, Use(case.case_id), code=Code.LABEL)
     return replace(case, label_uri=f"file:{ledger.file_id(label.path)}")
+
+
+def _copies(
+    cfg: Index, read: Sequence[tuple[File | None, Taken]], ledger: Ledger
+) -> dict[str, int]:
+    """Write de-identified copies if they are asked for; return what there is to say of them."""
+    if cfg.deidentified is None:
+        return {}
+    taken = [taken for _, taken in read]
+    copies = write_copies(taken, ledger.files(), cfg.deidentified, ledger.pseudonyms)
+    write_table(copies, cfg.output / "copies.parquet")
+    return counts(copies)
 
 
 def _profile(manifest: Manifest, ledger: Ledger) -> dict[str, int]:

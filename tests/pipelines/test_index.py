@@ -135,7 +135,7 @@ def test_units_and_burned_in_text_are_kept_of_the_cases_that_have_them(tmp_path,
     dicom.write(tmp_path / "in" / "a", Units="BQML", BurnedInAnnotation="YES")
     dicom.write(tmp_path / "in" / "b", SeriesInstanceUID="1.9", BurnedInAnnotation="NO")
     cases, _ = index(tmp_path, {"root": str(tmp_path / "in")})
-    assert [case.attributes for case in cases] == [{"units": "BQML", "burned_in": "YES"}, {}]
+    assert [case.attributes for case in cases] == [{"units": "BQML", "burned_in": "declared"}, {}]
 
 
 def test_voxels_beside_a_header_share_its_fate(tmp_path):
@@ -309,7 +309,7 @@ def test_the_private_folder_is_for_its_owner_only(tmp_path, dicom):
     index(tmp_path, {"root": str(tmp_path / "in")})
     private = tmp_path / "out" / "private"
     modes = {path.name: path.stat().st_mode & 0o777 for path in [private, *private.iterdir()]}
-    assert modes == {"private": 0o700, "key": 0o600, "files.parquet": 0o600}
+    assert modes == {"private": 0o700, "key": 0o600, "files.parquet": 0o600, "config.yaml": 0o600}
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path, dicom, capsys):
@@ -470,13 +470,13 @@ def test_frames_are_cases_and_nan_is_counted(tmp_path):
     [
         ({"sources": []}, "sources: "),
         ({"split": {"test": 3}}, "split.test and split.val ask for 3 and 0 subjects, there are 1"),
-        ({"root": "nowhere"}, "there is no folder nowhere"),
+        ({"root": "nowhere"}, "sources.0.root: there is no such file or folder"),
         ({"root": "mirror:x"}, "mirror:x needs the environment variable MEDSSL_MIRROR"),
         ({"subject": {"regex": "x"}}, "'x' needs a group in parentheses"),
         ({"subject": {"regex": "(q)"}}, "the subject pattern '(q)' finds nothing in the name"),
         ({"subject": {}}, "subject: expected exactly one of ['regex', 'csv']"),
-        ({"labels": {"folder": "nowhere"}}, "there is no folder nowhere"),
-        ({"labels": {"csv": "nowhere.csv"}}, "nowhere.csv: expected a CSV table"),
+        ({"labels": {"folder": "nowhere"}}, "sources.0.labels.folder: there is no such"),
+        ({"labels": {"csv": "nowhere.csv"}}, "sources.0.labels.csv: expected a CSV table"),
         ({"rooot": "x"}, "rooot: unknown key"),
     ],
 )

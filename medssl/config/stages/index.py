@@ -175,6 +175,8 @@ class Index:
         key: The secret of the pseudonyms; one is made where there is none.
         resample: Which series are resampled rather than refused.
         split: Which subjects are for what.
+        deidentified: A folder for de-identified copies of the DICOM files of all cases, apart
+            from all sources; none is written without it.
         tracker: Where the run is written down.
     """
 
@@ -183,6 +185,7 @@ class Index:
     key: Path | None = None
     resample: Resample = Resample()
     split: Split = Split()
+    deidentified: Path | None = None
     tracker: Tracker = SILENT
 
 

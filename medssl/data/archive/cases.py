@@ -6,15 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
+from medssl.data.archive.burned_in import has_text
 from medssl.data.archive.ledger import Ledger, Use
+from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.units import Unit, refuse_all
+from medssl.data.archive.words import shown_words
+from medssl.data.dicom.annotation import SUSPECTED
 from medssl.data.manifest import Case
 from medssl.data.verdicts import RefusedError
 from medssl.data.volume import Volume, digest
 from medssl.geometry import spacing_mm
 
 OLDEST = 89  # years; above, an age identifies, and is given as 90
-OF_SOME = ("units", "burned_in")  # attributes of the header that few cases have
+TEXT_REGIONS = "regions that look like text"
 PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 
 
@@ -78,19 +82,19 @@ def describe(unit: Unit, volume: Volume, ledger: Ledger, known: Known) -> Case:
         # A study or series belongs to its patient: UIDs alone are not always unique.
         study_id=unit.study and hidden("study", f"{patient}|{unit.study}"),
         series_id=unit.series and hidden("series", f"{patient}|{unit.series}"),
-        modality=known.modality or unit.modality,
+        modality=known.modality or shown_words(unit.modality, hidden),
         image_uri=f"file:{first}" if unit.stack is None else f"series:{case_id}",
         shape=list(volume.voxels.shape[1:]),
         spacing_mm=spacing_mm(volume.affine).tolist(),
         affine=volume.affine.ravel().tolist(),
         frame=unit.frame,
-        body_part=unit.attributes.get("body_part"),
-        sequence=unit.attributes.get("sequence"),
-        scanner=unit.attributes.get("scanner"),
+        body_part=shown_words(unit.attributes.get("body_part"), hidden),
+        sequence=shown_words(unit.attributes.get("sequence"), hidden),
+        scanner=shown_words(unit.attributes.get("scanner"), hidden),
         site=known.site,
         age_years=age_years(unit.attributes.get("age", "")),
         sex=sex(unit.attributes.get("sex", "")),
-        attributes=dict(known.attributes) | _kept(unit, volume),
+        attributes=dict(known.attributes) | _kept(unit, volume, hidden),
         group=known.group,
         split="train",
         bytes=int(volume.voxels.nbytes),
@@ -111,11 +115,16 @@ def sex(text: str) -> str | None:
     return text if text in ("F", "M", "O") else None
 
 
-def _kept(unit: Unit, volume: Volume) -> dict[str, str]:
+def _kept(unit: Unit, volume: Volume, hidden: Pseudonyms) -> dict[str, str]:
     """Return what is worth knowing of some cases: units, burned-in text, what was resampled."""
-    said = {name: unit.attributes[name] for name in OF_SOME if name in unit.attributes}
     regrid = unit.stack and unit.stack.regrid
-    return said | ({"resampled": regrid.sentence} if regrid else {}) | _nonfinite(volume)
+    written = f"{SUSPECTED}: {TEXT_REGIONS}" if has_text(volume.voxels) else None
+    of_some = {
+        "units": shown_words(unit.attributes.get("units"), hidden),
+        "burned_in": unit.attributes.get("burned_in") or written,
+        "resampled": regrid.sentence if regrid else None,
+    }
+    return {name: value for name, value in of_some.items() if value} | _nonfinite(volume)
 
 
 def _nonfinite(volume: Volume) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -37,6 +38,8 @@ class Unit:
         reader: What reads its one file, if it is no DICOM series.
         attributes: The whitelisted values of the header.
         stack: Its slices, if it is a DICOM series.
+        study_date: The day of its study, if it is known.
+        copy: Which of several series under its series UID it is of.
     """
 
     files: tuple[File, ...]
@@ -50,6 +53,8 @@ class Unit:
     attributes: Mapping[str, str] = field(default_factory=dict)
     stack: Stack | None = None
     reader: FileReader | None = None
+    study_date: date | None = None
+    copy: int = 0
 
     @property
     def source(self) -> int:
@@ -196,4 +201,6 @@ def _unit(stack: Stack, files: Mapping[Path, File], copy: int) -> Unit:
         frame=stack.frame,
         attributes=first.attributes,
         stack=stack,
+        study_date=first.study_date,
+        copy=copy,
     )

@@ -5,10 +5,13 @@ image of several in a file.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pydicom
+
+from medssl.data.dicom.dates import date_of
 
 Said = Mapping[str, Any] | pydicom.Dataset
 
@@ -63,9 +66,14 @@ def attributes(found: Said) -> dict[str, str]:
         "scanner": " ".join(filter(None, makers)),
         "sequence": next(filter(None, sequences), ""),
         "units": text(found.get("Units")),
-        "burned_in": text(found.get("BurnedInAnnotation")).replace("NO", ""),
     }
     return {name: value for name, value in texts.items() if value}
+
+
+def study_date(found: Said) -> date | None:
+    """Return the day of the study, by its own date or else by those of its parts."""
+    days = (date_of(text(found.get(f"{part}Date"))) for part in ("Study", "Series", "Acquisition"))
+    return next((day for day in days if day is not None), None)
 
 
 def text(value: object) -> str:

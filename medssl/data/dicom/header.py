@@ -6,6 +6,7 @@ Source: DICOM PS3.3 2024, C.7.6.2 (image plane), C.7.6.3 (image pixel); PS3.10 7
 import zlib
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
+from medssl.data.dicom import annotation
 from medssl.data.dicom.elements import (
     Said,
     attributes,
@@ -21,6 +23,7 @@ from medssl.data.dicom.elements import (
     number,
     numbers,
     rounding,
+    study_date,
     text,
 )
 from medssl.data.dicom.frames import ENHANCED, GROUPS, frames_of
@@ -38,7 +41,7 @@ TAGS = [
     "DiffusionGradientOrientation", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
     "ContentTime", "InstanceNumber", "BodyPartExamined", "PatientAge", "PatientSex",
     "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence", "Units",
-    "BurnedInAnnotation", *GROUPS,
+    "StudyDate", "SeriesDate", *annotation.TAGS, *GROUPS,
 ]  # fmt: skip
 
 
@@ -69,6 +72,7 @@ class Header:
         spacing_between_mm: SpacingBetweenSlices, where the file says.
         contrast: What must agree within a volume: image type, echo, kernel and the like.
         moments: What may tell the frames of a series apart, by the tag's name.
+        study_date: Its day; a case keeps only how many days after the patient's first one that is.
         rescale: Slope and intercept, where they are of this image of the file alone.
         image: Its number in the file, from 1; none if the file is one image as it stands.
         tiles_across: Tiles along a side of the mosaic that it is a tile of; 0 if it is none.
@@ -98,6 +102,7 @@ class Header:
     contrast: tuple[object, ...]
     moments: Mapping[str, Any]
     attributes: Mapping[str, str]
+    study_date: date | None = None
     rescale: tuple[float, float] | None = None
     image: int | None = None
     tiles_across: int = 0
@@ -214,5 +219,6 @@ def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
         "spacing_between_mm": number(found.get("SpacingBetweenSlices")),
         "contrast": contrast(found),
         "moments": moments(found),
-        "attributes": attributes(found),
+        "attributes": attributes(found) | annotation.burned_in(found),
+        "study_date": study_date(found),
     }

@@ -45,7 +45,7 @@ def read_pixels(path: Path) -> Pixels:
     """
     try:
         with quietly():
-            return _read(_dataset(path), path)
+            return _read(read_dataset(path), path)
     except RefusedError as refusal:
         raise RefusedError(refusal.code, refusal.sentence, path) from refusal
     except DAMAGE as error:
@@ -81,7 +81,7 @@ def read_frames(
     except DAMAGE as error:
         syntax = UID(str((getattr(about, "file_meta", None) or {}).get("TransferSyntaxUID", "")))
         code = Code.UNDECODABLE if _is_compressed(syntax) else Code.TRUNCATED
-        sentence = f"its frames cannot be read ({syntax.name or 'unknown syntax'})"
+        sentence = f"its frames cannot be read ({syntax_name(syntax)})"
         raise RefusedError(code, sentence, path) from error
     return [Pixels(stored, *rescale) for stored, rescale in zip(frames, rescales, strict=True)]
 
@@ -97,8 +97,8 @@ def values(slices: Sequence[Pixels]) -> Shaped[np.ndarray, "channel i j k"]:
     return voxels
 
 
-def _dataset(path: Path) -> pydicom.Dataset:
-    """Read a file that was seen to be DICOM; one without preamble says its syntax by its bytes."""
+def read_dataset(path: Path) -> pydicom.Dataset:
+    """Read all of a file seen to be DICOM; one without preamble says its syntax by its bytes."""
     found = pydicom.dcmread(path, force=True)
     if "TransferSyntaxUID" not in found.file_meta:
         is_implicit, _ = found.original_encoding
@@ -134,7 +134,9 @@ def _decoded(found: pydicom.Dataset, syntax: Any) -> Shaped[np.ndarray, "row col
         stored: np.ndarray = found.pixel_array
     except DAMAGE as error:
         if _is_compressed(syntax):
-            sentence = f"nothing installed decodes its pixels ({syntax.name}), or they are damaged"
+            sentence = (
+                f"nothing installed decodes its pixels ({syntax_name(syntax)}), or they are damaged"
+            )
             raise RefusedError(Code.UNDECODABLE, sentence) from error
         raise RefusedError(
             Code.TRUNCATED, "its pixel data is shorter than rows by columns"
@@ -143,6 +145,11 @@ def _decoded(found: pydicom.Dataset, syntax: Any) -> Shaped[np.ndarray, "row col
         sentence = f"{found.Rows} by {found.Columns} pixels were promised, {stored.shape} came"
         raise RefusedError(Code.TRUNCATED, sentence)
     return stored
+
+
+def syntax_name(syntax: UID) -> str:
+    """Return the standard's name of a transfer syntax; any other UID may say whose it is."""
+    return syntax.name if syntax.is_transfer_syntax else "an unknown transfer syntax"
 
 
 def _is_compressed(syntax: UID) -> bool:

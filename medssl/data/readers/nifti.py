@@ -14,7 +14,6 @@ from nibabel.filebasedimages import ImageFileError
 from medssl.data.readers._grids import check_affine, check_axes, check_frame
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume
-from medssl.errors import DataError
 from medssl.geometry import Affine
 
 __all__ = ["Nifti"]
@@ -70,8 +69,7 @@ def _load(path: Path) -> nibabel.Nifti1Image:
     try:
         return cast(nibabel.Nifti1Image, nibabel.load(path))
     except FileNotFoundError as error:
-        msg = f"there is no file {path}"
-        raise DataError(msg) from error
+        raise RefusedError(Code.UNREADABLE, "there is no such file", path) from error
     except PermissionError as error:
         raise RefusedError(Code.UNREADABLE, "reading it is not permitted", path) from error
     except (ImageFileError, EOFError, OSError, ValueError, zlib.error) as error:

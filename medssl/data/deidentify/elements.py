@@ -1,0 +1,136 @@
+"""A data set built up from another by the whitelist.
+
+Numbers are taken over byte by byte, so that a position keeps the digits it was written with; but
+only if they are as many as the standard allows, in the encoding it gives them, and numbers.
+
+Source: DICOM PS3.5 2024, 6.2 (value representations), 6.4 (multiplicity).
+"""
+
+import math
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pydicom
+from pydicom.datadict import dictionary_has_tag, dictionary_VM, dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.uid import UID
+
+from medssl.data.archive.cases import age_years
+from medssl.data.archive.pseudonyms import Pseudonyms
+from medssl.data.archive.words import shown
+from medssl.data.deidentify.clock import Clock
+from medssl.data.deidentify.whitelist import WHITELIST, Treatment
+from medssl.data.dicom.elements import text
+
+SIZES = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "FD": 8, "OV": 8}  # bytes of one number
+FLOATS = {"FL": "f", "FD": "d"}
+LARGEST = 1e12  # of a float: letters in its place make a larger one
+DECIMALS = re.compile(rb"( *[-+]?[0-9]*\.?[0-9]*([eE][-+]?[0-9]{1,3})? *\\?)*\0?")
+MOST_CODES = 16  # values of one element
+OLD = "090Y"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How elements are treated.
+
+    Args:
+        hidden: The keyed hashes.
+        clock: The study's.
+    """
+
+    hidden: Pseudonyms
+    clock: Clock
+
+    def copy(self, found: pydicom.Dataset) -> pydicom.Dataset:
+        """Return what a copy says of a data set, or of an item of a sequence."""
+        made = pydicom.Dataset()
+        tags = found.keys()  # not the elements, which would be decoded
+        for tag in tags:
+            treatment = WHITELIST.get(int(tag))
+            if treatment is Treatment.NUMBER:
+                _take_number(found, tag, made)
+            elif treatment is Treatment.ITEMS:
+                self._take_items(found, tag, made)
+            elif treatment is not None:
+                self._take_text(found, tag, treatment, made)
+        for moment, value in self.clock.moments(found):
+            made.add_new(moment, dictionary_VR(moment), value)
+        return made
+
+    def _take_items(self, found: pydicom.Dataset, tag: Any, made: pydicom.Dataset) -> None:
+        if (element := found[tag]).VR == "SQ":
+            items = [self.copy(item) for item in element.value or []]
+            made.add_new(tag, "SQ", items)
+
+    def _take_text(
+        self, found: pydicom.Dataset, tag: Any, treatment: Treatment, made: pydicom.Dataset
+    ) -> None:
+        element = found[tag]
+        if dictionary_VR(tag) != element.VR:
+            return
+        if treatment is Treatment.TAG:
+            pointers = element.value if isinstance(element.value, list) else [element.value]
+            if all(dictionary_has_tag(pointer or 0) for pointer in pointers):
+                made.add(element)
+            return
+        values = text(element.value).split("\\")[:MOST_CODES]
+        treated = [self._treated(value, treatment) for value in values]
+        made.add_new(tag, element.VR, treated[0] if len(treated) == 1 else treated)
+
+    def _treated(self, value: str, treatment: Treatment) -> str:
+        match treatment:
+            case Treatment.UID:
+                return self.uid(value)
+            case Treatment.AGE:
+                years = age_years(value)
+                return "" if years is None else OLD if years >= int(OLD[:3]) else value
+            case _:
+                return shown(value, self.hidden)
+
+    def uid(self, value: str) -> str:
+        """Return a UID of the standard as it is, and any other as a keyed hash."""
+        is_standard = UID(value).name != value
+        return value if not value or is_standard else self.hidden.uid(value)
+
+
+def _take_number(found: pydicom.Dataset, tag: Any, made: pydicom.Dataset) -> None:
+    element = found.get_item(tag)
+    if isinstance(element, RawDataElement):
+        if _is_number(element):
+            made[tag] = element
+    # A data set that was not read from a file as it stands, such as a deflated one's parts.
+    elif element is not None and element.VR in dictionary_VR(tag).split(" or "):
+        made.add(element)
+
+
+def _is_number(element: RawDataElement) -> bool:
+    """Say whether an element holds as many numbers as it may, and nothing else."""
+    allowed = dictionary_VR(element.tag).split(" or ")
+    representation, value = element.VR or allowed[0], element.value or b""
+    if representation not in allowed:
+        return False
+    if representation in ("DS", "IS"):
+        return DECIMALS.fullmatch(value) is not None and _fits(element.tag, value.count(b"\\") + 1)
+    size = SIZES[representation]
+    return (
+        len(value) % size == 0
+        and _fits(element.tag, len(value) // size)
+        and all(abs(number) < LARGEST for number in _floats(element, representation, value))
+    )
+
+
+def _floats(element: RawDataElement, representation: str, value: bytes) -> Iterator[float]:
+    if representation in FLOATS:
+        order = "<" if element.is_little_endian else ">"
+        for (number,) in struct.iter_unpack(order + FLOATS[representation], value):
+            yield math.inf if math.isnan(number) else number
+
+
+def _fits(tag: int, count: int) -> bool:
+    """Say whether an element may have so many values; without end, those of a frame's indices."""
+    most = dictionary_VM(tag).split("-")[-1]
+    return count <= (int(most) if most.isdigit() else 64)

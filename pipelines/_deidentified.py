@@ -1,0 +1,139 @@
+"""The de-identified copy of an archive: the DICOM files of the cases of an index."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from medssl.data.archive.days import first_studies
+from medssl.data.archive.pseudonyms import Pseudonyms
+from medssl.data.deidentify.copies import Origin, write_copy
+from medssl.data.manifest import Case
+from medssl.data.verdicts import RefusedError
+from medssl.errors import ConfigError, DataError
+from pipelines._progress import track
+
+COPIES = pa.schema(
+    {
+        "case_id": pa.string(),
+        "status": pa.string(),
+        "reason": pa.string(),
+        "files": pa.int32(),
+    },
+    metadata={"medssl.copies": "1"},
+)
+TILED = "its slices are tiles of one image, and only private elements say how"
+SHARED = "its files hold images of a case that is not copied"
+NOT_DICOM = "it is no DICOM series"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A case with what only `index` knows of it.
+
+    Args:
+        case: The case.
+        study_date: The day of its study, if it is known.
+        copy: Which of several series that carry one UID it is of.
+        is_tiled: Whether its slices are tiles of one image.
+    """
+
+    case: Case
+    study_date: date | None = None
+    copy: int = 0
+    is_tiled: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Why it is not copied, or nothing."""
+        if self.case.series_id is None:
+            return NOT_DICOM
+        if "burned_in" in self.case.attributes:
+            return f"text in its pixels is {self.case.attributes['burned_in']}"
+        return TILED if self.is_tiled else ""
+
+
+def check_folder(folder: Path, sources: Sequence[Path]) -> None:
+    """Refuse a folder of copies that lies in a source, or in which one lies.
+
+    Raises:
+        ConfigError: If it does: the next index would take the copies for originals.
+    """
+    for number, source in enumerate(sources):
+        inner, outer = folder.resolve(), source.resolve()
+        if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+            msg = (
+                f"deidentified: expected a folder apart from sources.{number}.root; choose another"
+            )
+            raise ConfigError(msg)
+
+
+def write_copies(
+    taken: Sequence[Taken], files: pa.Table, folder: Path, hidden: Pseudonyms
+) -> pa.Table:
+    """Write the copies that are not there yet; return a row a case.
+
+    Args:
+        taken: The cases.
+        files: Which files each case takes something of, as in `private/files.parquet`.
+        folder: Where copies go, as `<subject_id>/<study_id>/<series_id>/<file_id>.dcm`.
+        hidden: The keyed hashes.
+    """
+    first = first_studies((one.case.subject_id, one.study_date) for one in taken)
+    of_case = _by_case(files)
+    # A file that holds images of several cases is not copied for one of them alone.
+    closed = {
+        file_id for one in taken if one.reason for file_id in of_case.get(one.case.case_id, ())
+    }
+    rows: list[dict[str, Any]] = []
+    for one in track(taken, total=len(taken), label="copies", unit="cases"):
+        case, reason = one.case, one.reason
+        members = {} if reason else of_case[case.case_id]
+        if closed & members.keys():
+            members, reason = {}, SHARED
+        origin = Origin(
+            subject_id=case.subject_id,
+            study_id=str(case.study_id),
+            series_id=str(case.series_id),
+            copy=one.copy,
+            first_study=first.get(case.subject_id),
+        )
+        for file_id, path in members.items():
+            _copy(path, folder / origin.folder / f"{file_id}.dcm", origin, hidden)
+        status = "left out" if reason else "copied"
+        rows.append(
+            {"case_id": case.case_id, "status": status, "reason": reason, "files": len(members)}
+        )
+    return pa.Table.from_pylist(rows, COPIES)
+
+
+def counts(copies: pa.Table) -> dict[str, int]:
+    """Return how many files were copied, and how many cases were left out for which reason."""
+    found = {"copied files": sum(copies["files"].to_pylist())}
+    for reason in copies["reason"].to_pylist():
+        if reason:
+            what = f"not copied: {reason.split(':')[0]}"
+            found[what] = found.get(what, 0) + 1
+    return found
+
+
+def _by_case(files: pa.Table) -> Mapping[str, dict[str, Path]]:
+    found: dict[str, dict[str, Path]] = {}
+    for row in files.select(["case_id", "file_id", "path", "position"]).to_pylist():
+        if row["position"] is not None:
+            found.setdefault(row["case_id"], {})[row["file_id"]] = Path(row["path"])
+    return found
+
+
+def _copy(source: Path, target: Path, origin: Origin, hidden: Pseudonyms) -> None:
+    try:
+        write_copy(source, target, origin, hidden)
+    except (RefusedError, FileNotFoundError) as error:
+        reason = error if isinstance(error, RefusedError) else "it is not there any more"
+        msg = (
+            f"file {target.stem}: expected to copy it as it was indexed, but {reason}; index again"
+        )
+        raise DataError(msg) from error
