@@ -13,7 +13,7 @@ from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.deidentify.copies import Origin, write_copy
 from medssl.data.manifest import Case
 from medssl.data.verdicts import RefusedError
-from medssl.errors import ConfigError, DataError
+from medssl.errors import ConfigError
 from pipelines._progress import track
 
 COPIES = pa.schema(
@@ -101,8 +101,14 @@ def write_copies(
             copy=one.copy,
             first_study=first.get(case.subject_id),
         )
-        for file_id, path in members.items():
-            _copy(path, folder / origin.folder / f"{file_id}.dcm", origin, hidden)
+        targets = {file_id: folder / origin.folder / f"{file_id}.dcm" for file_id in members}
+        try:
+            for file_id, source in members.items():
+                write_copy(source, targets[file_id], origin, hidden)
+        except RefusedError as refusal:
+            members, reason = {}, f"a file of it cannot be copied: {refusal.sentence}"
+            for target in targets.values():
+                target.unlink(missing_ok=True)
         status = "left out" if reason else "copied"
         rows.append(
             {"case_id": case.case_id, "status": status, "reason": reason, "files": len(members)}
@@ -126,14 +132,3 @@ def _by_case(files: pa.Table) -> Mapping[str, dict[str, Path]]:
         if row["position"] is not None:
             found.setdefault(row["case_id"], {})[row["file_id"]] = Path(row["path"])
     return found
-
-
-def _copy(source: Path, target: Path, origin: Origin, hidden: Pseudonyms) -> None:
-    try:
-        write_copy(source, target, origin, hidden)
-    except (RefusedError, FileNotFoundError) as error:
-        reason = error if isinstance(error, RefusedError) else "it is not there any more"
-        msg = (
-            f"file {target.stem}: expected to copy it as it was indexed, but {reason}; index again"
-        )
-        raise DataError(msg) from error

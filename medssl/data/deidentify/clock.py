@@ -54,6 +54,7 @@ class Clock:
         day = study_date(found) or first or EPOCH
         unknown = int(hidden("begin", study_id), 16) % DAY_S
         clock = time_of(text(found.get("StudyTime")))
+        clock = None if clock == time() else clock  # midnight stands for an unknown time
         begin = datetime.combine(day, clock or time()) + timedelta(seconds=0 if clock else unknown)
         in_copy = EPOCH + (day - (first or day))
         return cls(begin, datetime.combine(in_copy, NOON) - begin)

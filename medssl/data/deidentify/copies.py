@@ -5,10 +5,17 @@ Source: DICOM PS3.15 2024, E.1.1 (what a de-identified file must say); PS3.10, 7
 
 from dataclasses import dataclass
 from datetime import date
+from io import BytesIO
 from pathlib import Path
 
 import pydicom
 from pydicom.dataset import FileMetaDataset
+from pydicom.uid import (
+    CTImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.deidentify.clock import Clock
@@ -25,6 +32,11 @@ PROFILE = (
     ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
     ("113108", "Retain Patient Characteristics Option"),
 )
+CLASSES = {
+    "CT": CTImageStorage,
+    "MR": MRImageStorage,
+    "PT": PositronEmissionTomographyImageStorage,
+}
 EMPTY = ("PatientBirthDate", "AccessionNumber", "ReferringPhysicianName", "StudyID")  # of type 2
 
 
@@ -58,31 +70,44 @@ def write_copy(source: Path, target: Path, origin: Origin, hidden: Pseudonyms) -
     Raises:
         RefusedError: If the file cannot be read any more.
     """
-    stamp = _stamp(source, origin, hidden)
-    if _is_there(target, stamp):
-        return False
     try:
+        stamp = _stamp(source, origin, hidden)
+        if _is_there(target, stamp):
+            return False
         with quietly():
-            made = copy_of(read_dataset(source), origin, hidden)
+            made = copy_of(read_dataset(source), origin, hidden, file_id=target.stem)
             made.DeidentificationMethod = [METHOD, stamp]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{target.name}.part")
-            made.save_as(temporary, enforce_file_format=True)
+            made.save_as(written := BytesIO(), enforce_file_format=True)
     except DAMAGE as error:
         sentence = f"it cannot be copied ({type(error).__name__})"
         raise RefusedError(Code.UNREADABLE, sentence, source) from error
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.part")
+    temporary.write_bytes(written.getbuffer())
     temporary.replace(target)
     return True
 
 
-def copy_of(found: pydicom.Dataset, origin: Origin, hidden: Pseudonyms) -> pydicom.Dataset:
-    """Return what a copy of a file holds."""
+def copy_of(
+    found: pydicom.Dataset, origin: Origin, hidden: Pseudonyms, *, file_id: str
+) -> pydicom.Dataset:
+    """Return what a copy of a file holds.
+
+    Args:
+        found: All of the file.
+        origin: Whose it is.
+        hidden: The keyed hashes.
+        file_id: Of the file; names its instance where the file does not.
+    """
     clock = Clock.of(found, origin.first_study, origin.study_id, hidden)
     rules = Rules(hidden, clock)
     made = rules.copy(found)
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = found.file_meta.TransferSyntaxUID
+    class_uid = rules.uid(_uid_of(found, "SOPClassUID"))
+    made.SOPClassUID = class_uid or CLASSES.get(made.get("Modality"), SecondaryCaptureImageStorage)
     made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
+    made.SOPInstanceUID = hidden.uid(_uid_of(found, "SOPInstanceUID") or file_id)
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
     if origin.copy and "SeriesInstanceUID" in found:
         uid = f"{text(found.SeriesInstanceUID)}|{origin.copy}"
@@ -96,6 +121,11 @@ def copy_of(found: pydicom.Dataset, origin: Origin, hidden: Pseudonyms) -> pydic
     if "PixelData" in found:
         made.add(pixels(found, made.file_meta.TransferSyntaxUID))
     return made
+
+
+def _uid_of(found: pydicom.Dataset, keyword: str) -> str:
+    """Return a UID that stands in the data set or, where it is empty, before it."""
+    return text(found.get(keyword)) or text(found.file_meta.get(f"MediaStorage{keyword}"))
 
 
 def _code(value: str, meaning: str) -> pydicom.Dataset:
