@@ -10,6 +10,7 @@ from typing import cast
 from medssl.data.archive.ledger import Ledger
 from medssl.data.archive.series import divide
 from medssl.data.archive.walk import File
+from medssl.data.dicom.dates import date_of
 from medssl.data.dicom.header import Header, read_headers
 from medssl.data.dicom.kinds import require_slices
 from medssl.data.dicom.regrid import NOTHING, Allowed
@@ -201,6 +202,6 @@ def _unit(stack: Stack, files: Mapping[Path, File], copy: int) -> Unit:
         frame=stack.frame,
         attributes=first.attributes,
         stack=stack,
-        study_date=first.study_date,
+        study_date=date_of(first.study_date),
         copy=copy,
     )

@@ -20,11 +20,7 @@ EPOCH = date(2000, 1, 1)
 NOON = time(12)
 DAY_S = 86_400
 PARTS = ("Study", "Series", "Acquisition", "Content")  # each has a date and a time
-TIMES = ("RadiopharmaceuticalStartTime",)  # without a date of their own
-INSTANTS = (
-    "AcquisitionDateTime", "FrameAcquisitionDateTime", "FrameReferenceDateTime",
-    "RadiopharmaceuticalStartDateTime",
-)  # fmt: skip
+INSTANTS = ("AcquisitionDateTime", "FrameAcquisitionDateTime", "FrameReferenceDateTime")
 
 
 @dataclass(frozen=True)
@@ -62,23 +58,16 @@ class Clock:
     def moments(self, found: pydicom.Dataset) -> Iterator[tuple[int, str]]:
         """Yield the tags of the dates and times in a data set, with what a copy says instead."""
         for part in PARTS:
-            yield from self._pair(found, f"{part}Date", f"{part}Time")
-        for name in TIMES:
-            yield from self._pair(found, "", name)
+            day = date_of(text(found.get(f"{part}Date")))
+            clock = time_of(text(found.get(f"{part}Time")))
+            instant = datetime.combine(day or self.begin.date(), clock or self.begin.time())
+            if day is not None:
+                yield _tag(f"{part}Date"), _day(instant + self.shift)
+            if clock is not None:
+                yield _tag(f"{part}Time"), _clock(instant + self.shift)
         for name in INSTANTS:
-            if (instant := instant_of(text(found.get(name)))) is not None:
-                yield _tag(name), _day(instant + self.shift) + _clock(instant + self.shift)
-
-    def _pair(
-        self, found: pydicom.Dataset, date_name: str, time_name: str
-    ) -> Iterator[tuple[int, str]]:
-        day = date_of(text(found.get(date_name))) if date_name else None
-        clock = time_of(text(found.get(time_name)))
-        instant = datetime.combine(day or self.begin.date(), clock or self.begin.time())
-        if day is not None:
-            yield _tag(date_name), _day(instant + self.shift)
-        if clock is not None:
-            yield _tag(time_name), _clock(instant + self.shift)
+            if (stamp := instant_of(text(found.get(name)))) is not None:
+                yield _tag(name), _day(stamp + self.shift) + _clock(stamp + self.shift)
 
 
 def _tag(keyword: str) -> int:

@@ -6,13 +6,11 @@ only if they are as many as the standard allows, in the encoding it gives them, 
 Source: DICOM PS3.5 2024, 6.2 (value representations), 6.4 (multiplicity).
 """
 
-import math
 import re
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pydicom
 from pydicom.datadict import dictionary_has_tag, dictionary_VM, dictionary_VR
 from pydicom.dataelem import RawDataElement
@@ -25,10 +23,12 @@ from medssl.data.deidentify.clock import Clock
 from medssl.data.deidentify.whitelist import WHITELIST, Treatment
 from medssl.data.dicom.elements import text
 
-SIZES = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "FD": 8, "OV": 8}  # bytes of one number
-FLOATS = {"FL": "f", "FD": "d"}
-LARGEST = 1e12  # of a float: letters in its place make a larger one
-DECIMALS = re.compile(rb"( *[-+]?[0-9]*\.?[0-9]*([eE][-+]?[0-9]{1,3})? *\\?)*\0?")
+KINDS = {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8"}
+# Digits before the point of a decimal: a date or a patient's number has more.
+DECIMAL = rb" *[-+]?[0-9]{0,6}(\.[0-9]*)?([eE][-+]?[0-9]{1,3})? *"
+# Of a number that is not zero: eight or four letters in its place make one outside of this.
+SMALLEST, LARGEST = 1e-30, 1e5
+DECIMALS = re.compile(DECIMAL + rb"(\\" + DECIMAL + rb")*\0?")
 MOST_CODES = 16  # values of one element
 OLD = "090Y"
 
@@ -115,19 +115,16 @@ def _is_number(element: RawDataElement) -> bool:
         return False
     if representation in ("DS", "IS"):
         return DECIMALS.fullmatch(value) is not None and _fits(element.tag, value.count(b"\\") + 1)
-    size = SIZES[representation]
-    return (
-        len(value) % size == 0
-        and _fits(element.tag, len(value) // size)
-        and all(abs(number) < LARGEST for number in _floats(element, representation, value))
-    )
+    size = int(KINDS[representation][1])
+    if len(value) % size or not _fits(element.tag, len(value) // size):
+        return False
+    numbers = np.frombuffer(value, np.dtype(KINDS[representation]).newbyteorder(_order(element)))
+    magnitude = np.abs(numbers[numbers != 0].astype(np.float64))
+    return bool(((magnitude > SMALLEST) & (magnitude < LARGEST)).all())
 
 
-def _floats(element: RawDataElement, representation: str, value: bytes) -> Iterator[float]:
-    if representation in FLOATS:
-        order = "<" if element.is_little_endian else ">"
-        for (number,) in struct.iter_unpack(order + FLOATS[representation], value):
-            yield math.inf if math.isnan(number) else number
+def _order(element: RawDataElement) -> Literal["<", ">"]:
+    return "<" if element.is_little_endian else ">"
 
 
 def _fits(tag: int, count: int) -> bool:

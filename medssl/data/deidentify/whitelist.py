@@ -37,17 +37,15 @@ NUMBERS = """
     DimensionIndexValues FrameAcquisitionNumber ConcatenationFrameOffsetNumber RepetitionTime
     EchoTime EffectiveEchoTime InversionTime InversionTimes EchoNumbers EchoTrainLength FlipAngle
     NumberOfAverages ImagingFrequency MagneticFieldStrength NumberOfPhaseEncodingSteps
-    PercentSampling PercentPhaseFieldOfView PixelBandwidth ReconstructionDiameter
-    AcquisitionMatrix SAR dBdt TriggerTime TriggerDelayTime NominalInterval
-    NominalCardiacTriggerDelayTime DiffusionBValue DiffusionGradientOrientation DiffusionBValueXX
-    DiffusionBValueXY DiffusionBValueXZ DiffusionBValueYY DiffusionBValueYZ DiffusionBValueZZ KVP
-    DataCollectionDiameter DistanceSourceToDetector DistanceSourceToPatient TableHeight
-    ExposureTime XRayTubeCurrent Exposure GeneratorPower FocalSpots SingleCollimationWidth
-    TotalCollimationWidth TableSpeed TableFeedPerRotation SpiralPitchFactor RevolutionTime CTDIvol
-    ActualFrameDuration FrameReferenceTime DecayFactor DoseCalibrationFactor ScatterFractionFactor
-    ImageIndex NumberOfSlices NumberOfTimeSlices SliceSensitivityFactor RadionuclideTotalDose
-    RadionuclideHalfLife RadionuclidePositronFraction ExtendedOffsetTable
-    ExtendedOffsetTableLengths
+    PercentSampling PercentPhaseFieldOfView PixelBandwidth ReconstructionDiameter SAR dBdt
+    TriggerTime TriggerDelayTime NominalInterval NominalCardiacTriggerDelayTime DiffusionBValue
+    DiffusionGradientOrientation DiffusionBValueXX DiffusionBValueXY DiffusionBValueXZ
+    DiffusionBValueYY DiffusionBValueYZ DiffusionBValueZZ KVP DataCollectionDiameter
+    DistanceSourceToDetector DistanceSourceToPatient TableHeight ExposureTime XRayTubeCurrent
+    Exposure GeneratorPower FocalSpots SingleCollimationWidth TotalCollimationWidth TableSpeed
+    TableFeedPerRotation SpiralPitchFactor RevolutionTime CTDIvol ActualFrameDuration
+    FrameReferenceTime DecayFactor DoseCalibrationFactor ScatterFractionFactor ImageIndex
+    NumberOfSlices NumberOfTimeSlices SliceSensitivityFactor
 """
 CODES = """
     Modality ImageType FrameType PhotometricInterpretation PresentationLUTShape RescaleType
@@ -74,8 +72,8 @@ SEQUENCES = """
     PETFrameTypeSequence MREchoSequence MRModifierSequence MRDiffusionSequence
     DiffusionGradientDirectionSequence DiffusionBMatrixSequence CardiacSynchronizationSequence
     CTReconstructionSequence CTXRayDetailsSequence MRTimingAndRelatedParametersSequence
-    MRFOVGeometrySequence MRAveragesSequence FrameAnatomySequence
-    RadiopharmaceuticalInformationSequence ReferencedImageSequence SourceImageSequence
+    MRFOVGeometrySequence MRAveragesSequence FrameAnatomySequence ReferencedImageSequence
+    SourceImageSequence
 """
 WHITELIST = {
     tag_for_keyword(keyword): treatment

@@ -6,7 +6,6 @@ Source: DICOM PS3.3 2024, C.7.6.2 (image plane), C.7.6.3 (image pixel); PS3.10 7
 import zlib
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,7 @@ class Header:
         spacing_between_mm: SpacingBetweenSlices, where the file says.
         contrast: What must agree within a volume: image type, echo, kernel and the like.
         moments: What may tell the frames of a series apart, by the tag's name.
-        study_date: Its day; a case keeps only how many days after the patient's first one that is.
+        study_date: Its day in ISO's form; of it a case keeps the days since the patient's first.
         rescale: Slope and intercept, where they are of this image of the file alone.
         image: Its number in the file, from 1; none if the file is one image as it stands.
         tiles_across: Tiles along a side of the mosaic that it is a tile of; 0 if it is none.
@@ -102,7 +101,7 @@ class Header:
     contrast: tuple[object, ...]
     moments: Mapping[str, Any]
     attributes: Mapping[str, str]
-    study_date: date | None = None
+    study_date: str = ""
     rescale: tuple[float, float] | None = None
     image: int | None = None
     tiles_across: int = 0
@@ -220,5 +219,5 @@ def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
         "contrast": contrast(found),
         "moments": moments(found),
         "attributes": attributes(found) | annotation.burned_in(found),
-        "study_date": study_date(found),
+        "study_date": str(study_date(found) or ""),
     }
