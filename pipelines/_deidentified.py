@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from medssl.data.archive.days import first_studies
+from medssl.data.archive.private import path_of
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.deidentify.copies import Origin, write_copy
 from medssl.data.manifest import Case
@@ -130,5 +131,5 @@ def _by_case(files: pa.Table) -> Mapping[str, dict[str, Path]]:
     found: dict[str, dict[str, Path]] = {}
     for row in files.select(["case_id", "file_id", "path", "position"]).to_pylist():
         if row["position"] is not None:
-            found.setdefault(row["case_id"], {})[row["file_id"]] = Path(row["path"])
+            found.setdefault(row["case_id"], {})[row["file_id"]] = path_of(row["path"])
     return found

@@ -8,6 +8,7 @@ import base64
 import gzip
 import sqlite3
 import struct
+from contextlib import closing
 from functools import cache, cached_property
 from itertools import count
 
@@ -215,12 +216,13 @@ def opened(path):
         table = pq.read_table(path)
         yield f"{table.schema.metadata} {table.to_pylist()}".encode()
     elif content.startswith(b"SQLite format 3"):
-        with sqlite3.connect(path) as base:
+        with closing(sqlite3.connect(path)) as base:
             yield "\n".join(base.iterdump()).encode()
     elif content.startswith(b"\x1f\x8b"):
         yield gzip.decompress(content)
     elif content.startswith(b"\x89PNG"):
-        yield str(Image.open(path).info).encode()
+        with Image.open(path) as image:
+            yield str(image.info).encode()
     elif path.suffix == ".b2nd":
         array = blosc2.open(str(path), mode="r")
         yield str(dict(array.schunk.vlmeta[:])).encode() + np.asarray(array[:]).tobytes()

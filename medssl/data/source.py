@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from medssl.data.archive.private import read_files
+from medssl.data.archive.private import path_of, read_files
 from medssl.data.dicom.regrid import Allowed
 from medssl.data.formats import reader_of
 from medssl.data.manifest import Case
@@ -82,7 +82,7 @@ class Source:
         rows = self._table.filter(pc.is_valid(pc.field("position")))
         found: dict[str, list[tuple[Path, int | None]]] = {}
         for row in rows.sort_by("position").select(["case_id", "path", "image"]).to_pylist():
-            found.setdefault(row["case_id"], []).append((Path(row["path"]), row["image"]))
+            found.setdefault(row["case_id"], []).append((path_of(row["path"]), row["image"]))
         return found
 
     def _slices(self, case_id: str) -> list[tuple[Path, int | None]]:
@@ -104,4 +104,4 @@ class Source:
         if kind != "file" or name not in self._paths:
             msg = f"{self._table_path} knows no {uri!r}; expected a manifest that `index` wrote"
             raise DataError(msg)
-        return Path(self._paths[name])
+        return path_of(self._paths[name])

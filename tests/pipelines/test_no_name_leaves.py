@@ -6,18 +6,27 @@ names of folders and files. Then each byte that was written or printed is search
 """
 
 import csv
+import json
+import os
+import re
 import runpy
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import SimpleITK
 import yaml
 from nibabel.nifti1 import Nifti1Extension
 
+from medssl.data.dicom.dates import date_of
 from medssl.data.dicom.quiet import quietly
+from medssl.data.manifest import read_manifest
 from pipelines.__main__ import main
 
 pytestmark = pytest.mark.long
@@ -130,6 +139,8 @@ class Archive:
             (folder / f"{self.word} {new[:3]!r}").write_bytes(whole.replace(old, new))
         (folder / f"{self.word}.txt").write_text(f"{self.word} lives here")
         (folder / f"{self.word}\nline.dcm").write_bytes(self.word.encode() * 99)
+        no_utf8 = os.fsdecode(self.word.encode() + b"\xff")
+        (folder / no_utf8).write_bytes((folder / f"{self.word} capture").read_bytes())
         (folder / f"{self.word} dangling.nii.gz").symlink_to(f"{self.word} nowhere")
         (folder / f"{self.word}.nii").write_bytes(self.word.encode() * 99)
         (folder / f"{self.word}.nrrd").write_text(f"NRRD0004\ntype: {self.word}\n\n")
@@ -251,21 +262,145 @@ def study(archive, out):
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory, planted, dicom):
-    """The folder of results of the whole road, with what it printed, as `private` to the search."""
-    root = tmp_path_factory.mktemp("no_name")
+def archive(tmp_path_factory, planted, dicom):
     with quietly():
-        archive = Archive(root / "archive", planted, dicom).write()
-    out = root / "public" / "out"
-    out.mkdir(parents=True)
-    path = study(archive, out)
-    return SimpleNamespace(archive=archive, public=out.parent, out=out, study=path)
+        return Archive(tmp_path_factory.mktemp("archive"), planted, dicom).write()
 
 
-def test_x(walked, planted, capfd):
-    status = main(["study", str(walked.study)])
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory, archive):
+    """The folder of results of the whole road, with what was printed on it."""
+    out = tmp_path_factory.mktemp("road") / "out"
+    out.mkdir()
+    command = [sys.executable, "-m", "pipelines", "study", str(study(archive, out))]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return SimpleNamespace(root=out.parent, road=out / "road", printed=done.stdout + done.stderr)
+
+
+def test_nothing_planted_is_in_any_byte_outside_private(walked, archive, planted):
+    names = {path.name for path in walked.root.rglob("*")}
+    assert {"mlflow.db", "copies.parquet", "weights.safetensors", "predictions.parquet"} <= names
+    assert planted.leaks(walked.root) == {}
+    assert planted.search(walked.printed) == []
+    # or the search could not fail
+    assert planted.leaks(walked.road / "index" / "private", but=())["files.parquet"]
+    assert len(planted.leaks(archive.root)) > 60
+
+
+def test_of_patients_age_days_and_what_scanners_say_is_kept(walked, archive, planted):
+    cases = list(read_manifest(walked.road / "index" / "manifest.parquet"))
+    series = [case for case in cases if case.series_id]
+    assert {case.age_years for case in series} == {90.0}
+    first, second = (date_of(planted.DATES[n]) for n in (2, 12))
+    days = Counter(case.attributes["study_day"] for case in series)
+    assert days == {"0": SUBJECTS, str((second - first).days): 1}
+    assert Counter(case.attributes.get("grade") for case in series) == {"II": SUBJECTS, None: 1}
+    assert all(re.fullmatch("[0-9A-F]{16} [0-9A-F]{16}", case.scanner) for case in series)
+    assert {case.modality for case in series} == {"CT"}
+
+
+def test_the_copy_makes_the_same_volumes_but_of_what_seems_written_on(walked, tmp_path):
+    found = pq.read_table(walked.road / "index" / "copies.parquet").to_pylist()
+    left = {row["case_id"]: row["reason"] for row in found if row["status"] == "left out"}
+    assert Counter(reason.split(":")[0] for reason in left.values()) == {
+        "it is no DICOM series": 4,
+        "text in its pixels is suspected": 1,
+    }
+    private = walked.road / "index" / "private"
+    config = tmp_path / "copy.yaml"
+    sources = [{"root": str(walked.root / "copies")}]
+    tree = {"sources": sources, "output": str(tmp_path / "out"), "key": str(private / "key")}
+    config.write_text(yaml.safe_dump(tree))
+    assert main(["index", str(config)]) == 0
+    before = read_manifest(walked.road / "index" / "manifest.parquet")
+    after = read_manifest(tmp_path / "out" / "manifest.parquet")
+    assert sorted(grid(case) for case in before if case.case_id not in left) == sorted(
+        grid(case) for case in after
+    )
+
+
+def grid(case):
+    return case.digest, tuple(case.affine), tuple(case.shape), case.attributes["study_day"]
+
+
+def wrong_table(archive, tmp_path, content):
+    path = tmp_path / f"{archive.word}.csv"
+    path.write_bytes(content)
+    return str(path)
+
+
+MISTAKES = {
+    "no such root": lambda a, t: {"root": f"{t}/{a.word}"},
+    "labels are not there": lambda a, t: {"labels": {"folder": f"{t}/{a.word}"}},
+    "no such table": lambda a, t: {"labels": {"csv": f"{t}/{a.word}.csv"}},
+    "a table without header": lambda a, t: {
+        "labels": {"csv": wrong_table(a, t, f"{a.word},{a.word} 2\n".encode() * 2)}
+    },
+    "a table in another encoding": lambda a, t: {
+        "subject": {"csv": wrong_table(a, t, f"image,subject\n{a.word} \xfc,x\n".encode("latin-1"))}
+    },
+    "a table that names an image twice": lambda a, t: {
+        "subject": {"csv": wrong_table(a, t, f"image,subject\n{a.word},x\n{a.word},y\n".encode())}
+    },
+    "a table without a subject": lambda a, t: {
+        "subject": {"csv": wrong_table(a, t, f"image,subject\n{a.word},{a.word}\n".encode())}
+    },
+    "a table that lacks a column": lambda a, t: {
+        "attributes": {"csv": str(a.attribute_table), "image": "{series_uid}", "columns": ["x"]}
+    },
+    "no list": lambda a, t: {"labels": {"datalist": wrong_table(a, t, f"{a.word}: 1".encode())}},
+    "a list of elsewhere": lambda a, t: {
+        "labels": {
+            "datalist": wrong_table(
+                a, t, json.dumps({"training": [{"image": a.word, "label": a.word}]}).encode()
+            )
+        }
+    },
+    "no subject in names": lambda a, t: {"subject": {"regex": "(nothing like it)"}},
+    "labels and images left over": lambda a, t: {"labels": {"csv": str(a.label_table)}},
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_an_error_of_index_names_keys_and_ids_alone(name, archive, planted, tmp_path, capfd):
+    source = {"root": str(archive.root)} | MISTAKES[name](archive, tmp_path)
+    config = tmp_path / "index.yaml"
+    config.write_text(yaml.safe_dump({"sources": [source], "output": str(tmp_path / "out")}))
+    assert main(["index", str(config)]) == 2
     printed = capfd.readouterr()
-    print(printed.out[-3000:], printed.err[-3000:])
-    assert status == 0
-    found = planted.leaks(walked.public)
-    assert not found
+    (line,) = printed.err.splitlines()
+    assert "sources.0" in line or "private/files.parquet" in line
+    assert planted.search((printed.out + printed.err).encode()) == []
+    assert planted.leaks(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("stage", ["cache", "evaluate", "predict", "index"])
+def test_an_error_of_any_stage_names_no_file_of_the_archive(
+    stage, walked, archive, planted, tmp_path, capfd
+):
+    """Files that are gone or changed since they were indexed, and folders that hold no image."""
+    road = walked.road
+    broken = next(archive.root.glob("broken*"))
+    models = {"model": road / "finetune", "manifest": road / "select/manifest.parquet"}
+    keys = {
+        "cache": {"index": road / "index", "preprocessing": "{}"},
+        "evaluate": {**models, "index": road / "index"},
+        "predict": {"model": road / "finetune", "source": broken},
+        "index": {"sources": f"[{{root: '{archive.root}'}}]", "deidentified": archive.root / "x"},
+    }[stage] | {"output": tmp_path / "out"}
+    flags = [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
+    away = archive.root.parent.with_name("away")
+    if stage in ("cache", "evaluate"):
+        archive.root.parent.rename(away)
+        archive.labels.rename(away.with_name("no labels"))
+    try:
+        assert main([stage, *flags]) == 2
+    finally:
+        if away.exists():
+            away.rename(archive.root.parent)
+            away.with_name("no labels").rename(archive.labels)
+    printed = capfd.readouterr()
+    assert printed.err.splitlines()[-1].startswith("medssl: ")
+    assert planted.search((printed.out + printed.err).encode()) == []
+    assert planted.leaks(tmp_path) == {}

@@ -28,7 +28,8 @@ SAME_HEIGHT = 1.35  # of two letters of one row, with and without ascender apart
 OFF_LINE = 0.3  # of their lower edges, in heights
 GAP = 1.6  # between letters of a row, in heights: a space
 LETTERS = 5  # in a row
-MOST_LETTERS = 3000  # islands: above, it is noise
+MOST_ISLANDS = 2000  # above, it is noise
+MOST_INK = 0.2  # of the rows looked at: above, the bright is ground
 
 
 def has_text(voxels: Shaped[np.ndarray, "channel i j k"]) -> bool:
@@ -61,7 +62,11 @@ def _above(plane: Shaped[np.ndarray, "i j"], share: float) -> float:
 
 def _has_row(bright: Bool[np.ndarray, "i j"], brightest: Bool[np.ndarray, "i j"]) -> bool:
     """Say whether islands of letters' size, each with some of the brightest, stand on one line."""
+    if bright.mean() > MOST_INK:
+        return False
     labels, number = ndimage.label(bright, structure=np.ones((3, 3), bool))
+    if not LETTERS <= number <= MOST_ISLANDS:
+        return False
     boxes = np.array(
         [[s.start for s in box] + [s.stop for s in box] for box in ndimage.find_objects(labels)],
         np.int64,
@@ -81,7 +86,7 @@ def _has_row(bright: Bool[np.ndarray, "i j"], brightest: Bool[np.ndarray, "i j"]
 
 def _longest_row(letters: Float64[np.ndarray, "letter 4"]) -> int:
     """Return how many boxes (left, upper, right, lower) stand side by side on one line."""
-    if not LETTERS <= len(letters) <= MOST_LETTERS:
+    if len(letters) < LETTERS:
         return 0
     left, upper, right, lower = letters.T
     height = lower - upper

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from medssl.data.archive.private import text_of
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.walk import File
 from medssl.data.verdicts import Code, RefusedError
@@ -137,7 +138,7 @@ class Ledger:
         """Return a row a file and what is taken of it, with its real path: for `private/` only."""
         nothing: list[Use | None] = [None]
         rows = [
-            {"file_id": entry.file_id, "path": str(entry.file.path.absolute())}
+            {"file_id": entry.file_id, "path": text_of(entry.file.path)}
             | ({} if use is None else asdict(use))
             for entry in self.entries.values()
             for use in entry.uses or nothing
