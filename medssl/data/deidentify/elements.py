@@ -99,12 +99,20 @@ class Rules:
 
 def _take_number(found: pydicom.Dataset, tag: Any, made: pydicom.Dataset) -> None:
     element = found.get_item(tag)
+    if element is None or (not element.value and element.value != 0):
+        return
     if isinstance(element, RawDataElement):
         if _is_number(element):
             made[tag] = element
-    # A data set that was not read from a file as it stands, such as a deflated one's parts.
-    elif element is not None and element.VR in dictionary_VR(tag).split(" or "):
+    elif element.VR in dictionary_VR(tag).split(" or ") and _is_decoded_number(element.value):
         made.add(element)
+
+
+def _is_decoded_number(value: Any) -> bool:
+    """Say whether what pydicom made of an element, if it was looked at, is numbers."""
+    parts = [value] if isinstance(value, str | int | float) else list(value)
+    written = [str(getattr(part, "original_string", part)).encode() for part in parts]
+    return all(DECIMALS.fullmatch(part) for part in written)
 
 
 def _is_number(element: RawDataElement) -> bool:
