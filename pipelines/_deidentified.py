@@ -1,5 +1,6 @@
 """The de-identified copy of an archive: the DICOM files of the cases of an index."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -74,57 +75,63 @@ def check_folder(folder: Path, sources: Sequence[Path]) -> None:
 
 def write_copies(
     taken: Sequence[Taken], files: pa.Table, folder: Path, hidden: Pseudonyms
-) -> pa.Table:
-    """Write the copies that are not there yet; return a row a case.
+) -> tuple[pa.Table, dict[str, int]]:
+    """Write the copies that are not there yet, and remove those of cases that are left out.
 
     Args:
         taken: The cases.
         files: Which files each case takes something of, as in `private/files.parquet`.
         folder: Where copies go, as `<subject_id>/<study_id>/<series_id>/<file_id>.dcm`.
         hidden: The keyed hashes.
+
+    Returns:
+        A row a case, and how many files and how many cases for which reason there are.
     """
     first = first_studies((one.case.subject_id, one.study_date) for one in taken)
     of_case = _by_case(files)
     # A file that holds images of several cases is not copied for one of them alone.
-    closed = {
-        file_id for one in taken if one.reason for file_id in of_case.get(one.case.case_id, ())
-    }
+    aside = [of_case.get(one.case.case_id, {}) for one in taken if one.reason]
+    closed = {file_id for members in aside for file_id in members}
+    counts: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
+    copied: set[str] = set()
     for one in track(taken, total=len(taken), label="copies", unit="cases"):
-        case, reason = one.case, one.reason
-        members = {} if reason else of_case[case.case_id]
-        if closed & members.keys():
-            members, reason = {}, SHARED
-        origin = Origin(
-            subject_id=case.subject_id,
-            study_id=str(case.study_id),
-            series_id=str(case.series_id),
-            copy=one.copy,
-            first_study=first.get(case.subject_id),
-        )
-        targets = {file_id: folder / origin.folder / f"{file_id}.dcm" for file_id in members}
-        try:
-            for file_id, source in members.items():
-                write_copy(source, targets[file_id], origin, hidden)
-        except RefusedError as refusal:
-            members, reason = {}, f"a file of it cannot be copied: {refusal.sentence}"
-            for target in targets.values():
-                target.unlink(missing_ok=True)
-        status = "left out" if reason else "copied"
-        rows.append(
-            {"case_id": case.case_id, "status": status, "reason": reason, "files": len(members)}
-        )
-    return pa.Table.from_pylist(rows, COPIES)
-
-
-def counts(copies: pa.Table) -> dict[str, int]:
-    """Return how many files were copied, and how many cases were left out for which reason."""
-    found = {"copied files": sum(copies["files"].to_pylist())}
-    for reason in copies["reason"].to_pylist():
+        members = of_case.get(one.case.case_id, {})
+        shared = SHARED if closed & members.keys() else ""
+        origin = _origin(one, first.get(one.case.subject_id))
+        reason = one.reason or shared or _copy(members, folder, origin, hidden)
         if reason:
-            what = f"not copied: {reason.split(':')[0]}"
-            found[what] = found.get(what, 0) + 1
-    return found
+            counts[f"not copied: {reason.split(':')[0]}"] += 1
+            for file_id in members:
+                (folder / origin.folder / f"{file_id}.dcm").unlink(missing_ok=True)
+        else:
+            copied |= members.keys()
+        status = "left out" if reason else "copied"
+        number = 0 if reason else len(members)
+        rows.append(
+            {"case_id": one.case.case_id, "status": status, "reason": reason, "files": number}
+        )
+    return pa.Table.from_pylist(rows, COPIES), {"copied files": len(copied)} | counts
+
+
+def _origin(one: Taken, first: date | None) -> Origin:
+    return Origin(
+        subject_id=one.case.subject_id,
+        study_id=str(one.case.study_id),
+        series_id=str(one.case.series_id),
+        copy=one.copy,
+        first_study=first,
+    )
+
+
+def _copy(members: Mapping[str, Path], folder: Path, origin: Origin, hidden: Pseudonyms) -> str:
+    """Copy files; return why that cannot be done, if so."""
+    try:
+        for file_id, source in members.items():
+            write_copy(source, folder / origin.folder / f"{file_id}.dcm", origin, hidden)
+    except RefusedError as refusal:
+        return f"a file of it cannot be copied: {refusal.sentence}"
+    return ""
 
 
 def _by_case(files: pa.Table) -> Mapping[str, dict[str, Path]]:

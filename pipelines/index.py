@@ -36,7 +36,7 @@ from medssl.data.mirror import resolve
 from medssl.data.verdicts import Code, RefusedError
 from medssl.errors import DataError
 from medssl.tracking import DatasetRecord
-from pipelines._deidentified import Taken, check_folder, counts, write_copies
+from pipelines._deidentified import Taken, check_folder, write_copies
 from pipelines._files import write_table
 from pipelines._hidden import about, keep_config, place_of, without_paths
 from pipelines._progress import track
@@ -250,9 +250,9 @@ def _copies(
     if cfg.deidentified is None:
         return {}
     taken = [taken for _, taken in read]
-    copies = write_copies(taken, ledger.files(), cfg.deidentified, ledger.pseudonyms)
+    copies, counts = write_copies(taken, ledger.files(), cfg.deidentified, ledger.pseudonyms)
     write_table(copies, cfg.output / "copies.parquet")
-    return counts(copies)
+    return counts
 
 
 def _profile(manifest: Manifest, ledger: Ledger) -> dict[str, int]:

@@ -105,6 +105,16 @@ def test_what_may_show_text_and_what_private_elements_describe_is_left_out(tmp_p
     assert "not copied: text in its pixels is declared" in printed
 
 
+def test_the_copy_of_a_case_that_turns_out_to_show_text_is_removed(tmp_path, dicom):
+    dicom.write(tmp_path / "in" / "a", SeriesInstanceUID="1.1")
+    dicom.write(tmp_path / "in" / "b", SeriesInstanceUID="1.2")
+    copy(tmp_path, tmp_path / "in")
+    assert len(stamps(tmp_path / "copies")) == 14
+    dicom.write(tmp_path / "in" / "a", SeriesInstanceUID="1.1", BurnedInAnnotation="YES")
+    copy(tmp_path, tmp_path / "in")
+    assert len(stamps(tmp_path / "copies")) == 7
+
+
 def test_a_second_run_writes_what_is_missing_or_changed_and_nothing_else(tmp_path, dicom):
     dicom.write(tmp_path / "in" / "a", StudyDate="20200101")
     dicom.write(tmp_path / "in" / "b", PatientID="B", SeriesInstanceUID="1.9")
