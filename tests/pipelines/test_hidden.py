@@ -77,6 +77,6 @@ def test_what_a_study_lays_over_a_config_loses_its_paths():
 
 
 def test_an_error_about_a_path_names_its_key(tmp_path):
-    with pytest.raises(DataError, match="^sources.3.root: there is no such file") as raised:
+    with pytest.raises(DataError, match=r"^sources\.3\.root: there is no such file") as raised:
         place_of(str(tmp_path / NAME), "sources.3.root")
     assert NAME not in str(raised.value)
