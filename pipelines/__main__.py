@@ -5,8 +5,10 @@ asked for is imported, and none to show a config.
 """
 
 import argparse
+import errno
 import importlib
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +17,11 @@ from typing import Any
 
 from medssl.config.load import dump, load
 from medssl.config.schema import schema, stages
-from medssl.errors import MedsslError
+from medssl.errors import MedsslError, ShortfallError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one stage; 0 if it went well, 2 if the user has something to fix."""
+    """Run one stage; 0 if all went well, 1 if a goal was missed, 2 if there is something to fix."""
     parser = argparse.ArgumentParser(prog="medssl", description=__doc__)
     parser.add_argument("stage", choices=stages())
     parser.add_argument("config", type=Path, nargs="?")
@@ -34,8 +36,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(dump(config), end="")
         else:
             importlib.import_module(f"pipelines.{args.stage}").run(config)
+    except ShortfallError:  # the lines that `bench` printed say by how much
+        return 1
     except MedsslError as error:
         print(f"medssl: {error}", file=sys.stderr)
+        return 2
+    except (OSError, sqlite3.OperationalError) as error:
+        if not _is_of_a_full_disk(error):
+            raise
+        what = "the disk is full; free some space, then the same command goes on from here"
+        print(f"medssl: {what}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("medssl: interrupted; the same command goes on from here", file=sys.stderr)
@@ -43,6 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         signal.signal(signal.SIGTERM, previous)
     return 0
+
+
+def _is_of_a_full_disk(error: OSError | sqlite3.OperationalError) -> bool:
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return error.errno == errno.ENOSPC
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from medssl.config.stages.index import Root
 from medssl.data.archive.days import first_studies
 from medssl.data.archive.private import path_of
 from medssl.data.archive.pseudonyms import Pseudonyms
+from medssl.data.archive.units import Unit
 from medssl.data.deidentify.copies import Origin, write_copy
 from medssl.data.manifest import Case
+from medssl.data.mirror import resolve
 from medssl.data.verdicts import RefusedError
 from medssl.errors import ConfigError
 from pipelines._progress import track
@@ -48,6 +51,12 @@ class Taken:
     copy: int = 0
     is_tiled: bool = False
 
+    @classmethod
+    def of(cls, case: Case, unit: Unit) -> "Taken":
+        """Return a case with what its unit knows."""
+        is_tiled = unit.stack is not None and unit.stack.headers[0].tiles_across > 0
+        return cls(case, unit.study_date, unit.copy, is_tiled)
+
     @property
     def reason(self) -> str:
         """Why it is not copied, or nothing."""
@@ -58,14 +67,16 @@ class Taken:
         return TILED if self.is_tiled else ""
 
 
-def check_folder(folder: Path, sources: Sequence[Path]) -> None:
+def check_folder(folder: Path, sources: Sequence[Root]) -> None:
     """Refuse a folder of copies that lies in a source, or in which one lies.
 
     Raises:
         ConfigError: If it does: the next index would take the copies for originals.
     """
     for number, source in enumerate(sources):
-        inner, outer = folder.resolve(), source.resolve()
+        if source.root is None:
+            continue
+        inner, outer = folder.resolve(), resolve(source.root).resolve()
         if inner.is_relative_to(outer) or outer.is_relative_to(inner):
             msg = (
                 f"deidentified: expected a folder apart from sources.{number}.root; choose another"

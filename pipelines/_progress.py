@@ -1,6 +1,7 @@
 """How far long work is: a bar on a terminal, nothing elsewhere."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
@@ -21,11 +22,30 @@ T = TypeVar("T")
 class _Throughput(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} {task.fields['unit']}/s")
+        said = "" if speed is None else f"{speed:.1f} {task.fields['unit']}/s"
+        megabytes = task.fields["megabytes"]
+        return Text(said if megabytes is None else f"{said} {megabytes:.0f} MB/s")
 
 
-def track(items: Iterable[T], *, total: int, label: str, unit: str) -> Iterator[T]:
-    """Yield the items and show how many are done, how fast, and how long the rest takes."""
+def track(
+    items: Iterable[T],
+    *,
+    total: int,
+    label: str,
+    unit: str,
+    steps: Callable[[T], int] = lambda _: 1,
+    size_bytes: Callable[[T], int] | None = None,
+) -> Iterator[T]:
+    """Yield the items and show how many are done, how fast, and how long the rest takes.
+
+    Args:
+        items: What is done, one after the other.
+        total: How many steps they are.
+        label: What is done.
+        unit: What a step is called.
+        steps: How many of them an item is.
+        size_bytes: What an item holds, if megabytes a second are of interest.
+    """
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
@@ -37,7 +57,12 @@ def track(items: Iterable[T], *, total: int, label: str, unit: str) -> Iterator[
         disable=not console.is_terminal,
     )
     with bar:
-        task = bar.add_task(label, total=total, unit=unit)
+        task = bar.add_task(label, total=total, unit=unit, megabytes=None)
+        started_s, done_bytes = time.monotonic(), 0
         for item in items:
             yield item
-            bar.advance(task)
+            if size_bytes is not None:
+                done_bytes += size_bytes(item)
+                seconds = max(time.monotonic() - started_s, 1e-3)
+                bar.update(task, megabytes=done_bytes / 1e6 / seconds)
+            bar.advance(task, steps(item))

@@ -15,7 +15,7 @@ from medssl.config.load import dump, load
 from medssl.config.stages.cache import Cache
 from medssl.config.stages.plan import Planned
 from medssl.data.cache import Cached, holds, image_key, label_key, open_cached, write_cached
-from medssl.data.engine import map_bounded
+from medssl.data.engine import map_bounded, open_pool
 from medssl.data.manifest import Case, Manifest, read_manifest, write_manifest
 from medssl.data.preprocessing import Preprocessing, intensity, prepare, prepare_label
 from medssl.data.source import Source
@@ -43,13 +43,16 @@ def run(cfg: Cache) -> None:
         raise DataError(msg)
     work = CacheWork(Source(cfg.index), cfg.output, contract)
     work.sweep()
-    with build(cfg.tracker).run(f"cache {cfg.output.name}", config=dump(cfg)) as tracked:
+    with (
+        build(cfg.tracker).run(f"cache {cfg.output.name}", config=dump(cfg)) as tracked,
+        open_pool(cfg.scheduler, cfg.jobs) as pool,
+    ):
         # Volumes
         units = by_image(manifest, contract)
         done = map_bounded(
             work.cache,
             units,
-            jobs=cfg.jobs,
+            pool=pool,
             memory_bytes=int(cfg.memory_gib * 2**30),
             cost_bytes=work.cost_bytes,
         )

@@ -22,7 +22,7 @@ from medssl.config.component import build, described, recall
 from medssl.config.load import dump
 from medssl.config.stages.embed import Embed
 from medssl.data.cache import open_cached
-from medssl.data.engine import map_bounded
+from medssl.data.engine import map_bounded, open_pool
 from medssl.data.manifest import Case, Manifest, read_manifest
 from medssl.descriptors import Descriptor
 from medssl.errors import DataError
@@ -42,7 +42,10 @@ def run(cfg: Embed) -> None:
         raise DataError(msg)
     work = EmbedWork(cfg, descriptor_of(cfg))
     num_rows = sum(work.num_rows(case) for case in manifest)
-    with build(cfg.tracker).run(f"embed {cfg.output.name}", config=dump(cfg)) as tracked:
+    with (
+        build(cfg.tracker).run(f"embed {cfg.output.name}", config=dump(cfg)) as tracked,
+        open_pool("threads", 1 if cfg.export else cfg.jobs) as pool,
+    ):
         tracked.dataset(record_of(manifest, cfg.manifest, context="embed"))
 
         # Values: they go to the disk as they come
@@ -51,7 +54,7 @@ def run(cfg: Embed) -> None:
         done = map_bounded(
             work.describe,
             manifest,
-            jobs=1 if cfg.export else cfg.jobs,
+            pool=pool,
             memory_bytes=int(cfg.memory_gib * 2**30),
             cost_bytes=work.cost_bytes,
         )

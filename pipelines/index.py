@@ -6,14 +6,16 @@ Written below the output folder: `private/` (0700; the key of the pseudonyms, an
 that says which file an id stands for), `verdicts.parquet`, and last `manifest.parquet`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from medssl.config.component import build
 from medssl.config.load import dump
 from medssl.config.stages.index import Index, Labels, Root, Split
-from medssl.data.archive import tables
-from medssl.data.archive.cases import Known, read_case
+from medssl.data.archive.cases import Misread, measure_unit, recall, refuse, remember, take
 from medssl.data.archive.days import study_days
 from medssl.data.archive.labels import (
     Pairing,
@@ -22,15 +24,16 @@ from medssl.data.archive.labels import (
     labels_listed,
     labels_matching,
     labels_of,
-    pair,
 )
 from medssl.data.archive.ledger import Ledger, Use
-from medssl.data.archive.private import KEY, open_private, write_files
+from medssl.data.archive.private import KEY, LOOKS, open_private, write_files
 from medssl.data.archive.pseudonyms import Pseudonyms, make_key, read_key
+from medssl.data.archive.scan import Seen, scan
 from medssl.data.archive.splits import Rule, assign, connected
-from medssl.data.archive.units import Archive, Unit, find_units
+from medssl.data.archive.units import Unit, find_units
 from medssl.data.archive.walk import File, walk
 from medssl.data.dicom.regrid import Allowed
+from medssl.data.engine import Pool, map_bounded, open_pool
 from medssl.data.manifest import Case, Manifest, write_manifest
 from medssl.data.mirror import resolve
 from medssl.data.verdicts import Code, RefusedError
@@ -40,33 +43,42 @@ from pipelines._deidentified import Taken, check_folder, write_copies
 from pipelines._files import write_table
 from pipelines._hidden import about, keep_config, place_of, without_paths
 from pipelines._progress import track
+from pipelines._receive import folder_of
+from pipelines._tables import Tables
+
+_BYTES_A_VOXEL = 16  # at the peak of reading: stored, decoded, rescaled and hashed
 
 
 def run(cfg: Index) -> None:
     """Look at every file, read every volume, write down what is there."""
     if cfg.deidentified is not None:
-        check_folder(cfg.deidentified, [resolve(source.root) for source in cfg.sources])
+        check_folder(cfg.deidentified, cfg.sources)
     private = open_private(cfg.output)
     key = make_key(private / KEY) if cfg.key is None else read_key(cfg.key)
-    ledger = Ledger(Pseudonyms(key))
+    hidden = Pseudonyms(key)
     keep_config(cfg, private)
-    shown = dump(without_paths(cfg, ledger.pseudonyms))
-    with build(cfg.tracker).run(f"index {cfg.output.name}", config=shown) as run:
+    shown = dump(without_paths(cfg, hidden))
+    allowed = Allowed(tilted=cfg.resample.tilted, uneven=cfg.resample.uneven)
+    with (
+        build(cfg.tracker).run(f"index {cfg.output.name}", config=shown) as run,
+        closing(Ledger(hidden, private / LOOKS)) as ledger,
+        open_pool(cfg.scheduler, cfg.jobs) as pool,
+    ):
         # Files
-        labels = [_labels(number, root) for number, root in enumerate(cfg.sources)]
-        files = _files(cfg.sources, labels, ledger)
+        folders = [folder_of(n, source, private) for n, source in enumerate(cfg.sources)]
+        labels = [
+            _labels(number, root, folder)
+            for number, (root, folder) in enumerate(zip(cfg.sources, folders, strict=True))
+        ]
+        _open(cfg.sources, folders, labels, ledger)
         write_files(ledger.files(), private)  # so that messages can point at it
+        scan(ledger, pool, partial(_shown, ledger.looks.num_due()))
 
         # Cases
-        allowed = Allowed(tilted=cfg.resample.tilted, uneven=cfg.resample.uneven)
-        headers = track(files, total=len(files), label="headers", unit="files")
-        archive = find_units(headers, ledger, allowed)
-        pairings = [
-            _paired(number, root.labels, labels[number], archive, ledger)
-            for number, root in enumerate(cfg.sources)
-        ]
-        tables_of = [_Tables.read(n, root, ledger) for n, root in enumerate(cfg.sources)]
-        read = list(_read(archive, tables_of, pairings, ledger))
+        pairings = _paired(cfg.sources, labels, ledger, allowed)
+        tables_of = [Tables.read(n, root, ledger) for n, root in enumerate(cfg.sources)]
+        work = _Work(ledger, pool, allowed, int(cfg.memory_gib * 2**30))
+        read = list(work.cases(tables_of, pairings))
 
         # Labels and splits; the labels of test cases stay closed
         manifest = Manifest.of(_labeled(read, cfg.split, ledger))
@@ -76,20 +88,31 @@ def run(cfg: Index) -> None:
         write_table(ledger.verdicts(), cfg.output / "verdicts.parquet")
         copies = _copies(cfg, read, ledger)
         write_manifest(manifest, cfg.output / "manifest.parquet")
+        ledger.looks.forget_the_rest()
         profile = _profile(manifest, ledger)
         record = DatasetRecord(
             name=cfg.output.name, digest=manifest.digest(), context="index", profile=profile
         )
         run.dataset(record)
         run.metrics(0, {f"index/{name}": float(count) for name, count in profile.items()})
-    _print_summary(profile | copies, ledger)
+        _print_summary(profile | copies, ledger)
     print(f"index: {cfg.output}")
 
 
-def _labels(number: int, source: Root) -> dict[str, File]:
+def _shown(total: int, seen: Iterator[Seen]) -> Iterator[Seen]:
+    return track(
+        seen,
+        total=total,
+        label="headers",
+        unit="files",
+        steps=lambda item: len(item[0]),
+        size_bytes=lambda item: sum(due.size_bytes for due in item[0]),
+    )
+
+
+def _labels(number: int, source: Root, root: Path) -> dict[str, File]:
     """Return a source's label files by the name of their image."""
     labels, key = source.labels, f"sources.{number}"
-    root = place_of(source.root, f"{key}.root")
     if labels is None:
         return {}
     if labels.folder is not None:
@@ -104,34 +127,54 @@ def _labels(number: int, source: Root) -> dict[str, File]:
         return labels_of(resolve(labels.csv or ""), number)
 
 
-def _files(roots: Sequence[Root], labels: Sequence[dict[str, File]], ledger: Ledger) -> list[File]:
-    """Return the files of all sources, less those that are labels or of an earlier source."""
+def _open(
+    sources: Sequence[Root],
+    folders: Sequence[Path],
+    labels: Sequence[dict[str, File]],
+    ledger: Ledger,
+) -> None:
+    """Open an account for each file of all sources; one that is a label is no image."""
     for found in labels:
-        ledger.open(list(found.values()), role="label")
-    return [
-        file
-        for number, root in enumerate(roots)
-        for file in ledger.open(walk(resolve(root.root), include=root.include, source=number))
-    ]
+        ledger.open(found.values(), role="label")
+    for number, (source, folder) in enumerate(zip(sources, folders, strict=True)):
+        ledger.open(walk(folder, include=source.include, source=number))
 
 
 def _paired(
-    number: int, labels: Labels | None, found: dict[str, File], archive: Archive, ledger: Ledger
+    sources: Sequence[Root], labels: Sequence[dict[str, File]], ledger: Ledger, allowed: Allowed
+) -> list[Pairing]:
+    """Put labels and images together; what is left over is treated as configured."""
+    without: list[list[Unit]] = [[] for _ in sources]
+    if any(root.labels for root in sources):
+        for unit in find_units(ledger, allowed):
+            if sources[unit.source].labels and unit.name not in labels[unit.source]:
+                without[unit.source].append(replace(unit, stack=None))
+    return [
+        _left(number, root.labels, labels[number], tuple(without[number]), ledger)
+        for number, root in enumerate(sources)
+    ]
+
+
+def _left(
+    number: int,
+    labels: Labels | None,
+    found: dict[str, File],
+    without_label: tuple[Unit, ...],
+    ledger: Ledger,
 ) -> Pairing:
-    """Put a source's labels and images together; what is left over is treated as configured."""
-    units = [unit for unit in archive.units if unit.source == number]
     if labels is None:
-        return Pairing({}, (), ())
-    pairing = pair(found, units, archive.names)
-    if labels.unpaired == "error" and (pairing.without_image or pairing.without_label):
+        return Pairing()
+    without_image = tuple(file for name, file in found.items() if not ledger.knows(name))
+    pairing = Pairing(found, without_image, without_label)
+    if labels.unpaired == "error" and (without_image or without_label):
         raise DataError(_left_over(number, pairing, ledger))
     for file in found.values():  # those that a case takes are accepted later
-        what = "is not there" if file in pairing.without_image else "was refused"
+        what = "is not there" if file in without_image else "was refused"
         refusal = RefusedError(Code.LABEL_WITHOUT_IMAGE, f"a label whose image {what}")
         ledger.refuse(file.path, refusal)
     if labels.unpaired == "refuse":
         refusal = RefusedError(Code.IMAGE_WITHOUT_LABEL, "an image whose label is not there")
-        for unit in pairing.without_label:
+        for unit in without_label:
             for file in unit.files:
                 ledger.refuse(file.path, refusal)
         return pairing
@@ -153,65 +196,43 @@ def _left_over(number: int, pairing: Pairing, ledger: Ledger) -> str:
 
 
 @dataclass(frozen=True)
-class _Tables:
-    """What the user knows of one source."""
+class _Work:
+    """The reading of volumes."""
 
-    root: Root
-    subject: Callable[[Unit], str | None]
-    attributes: dict[str, tuple[tuple[str, str], ...]]
+    ledger: Ledger
+    pool: Pool
+    allowed: Allowed
+    memory_bytes: int
 
-    @classmethod
-    def read(cls, number: int, root: Root, ledger: Ledger) -> "_Tables":
-        rows = {}
-        if root.attributes is not None:
-            csv = resolve(root.attributes.csv)
-            with about(f"sources.{number}.attributes.csv"):
-                rows = tables.attributes(csv, root.attributes.image, root.attributes.columns)
-        return cls(root, _subject(f"sources.{number}.subject.csv", root, ledger), rows)
-
-    def of(self, unit: Unit) -> Known:
-        return Known(
-            subject=self.subject(unit),
-            modality=self.root.modality,
-            site=self.root.site,
-            group=self.root.group,
-            attributes=self.attributes.get(unit.name, ()),
+    def cases(
+        self, known: Sequence[Tables], pairings: Sequence[Pairing]
+    ) -> Iterator[tuple[File | None, Taken]]:
+        """Read each unit that takes part, and yield its label and its case."""
+        aside = {unit.identity for pairing in pairings for unit in pairing.without_label}
+        units = find_units(self.ledger, self.allowed)
+        done = map_bounded(
+            measure_unit,
+            (unit for unit in units if unit.identity not in aside),
+            pool=self.pool,
+            memory_bytes=self.memory_bytes,
+            cost_bytes=lambda unit: _BYTES_A_VOXEL * unit.num_voxels,
+            known=lambda unit: recall(unit, self.ledger),
         )
-
-
-def _subject(key: str, root: Root, ledger: Ledger) -> Callable[[Unit], str | None]:
-    """Return how to know a unit's patient, over what its files say."""
-    if root.subject is None:
-        return lambda unit: None
-    regex, csv = root.subject.regex, root.subject.csv
-    if regex is not None:
-        return lambda unit: tables.subject_in(
-            regex, unit.files[0].name, ledger.file_id(unit.files[0].path)
+        shown = track(
+            done,
+            total=self.ledger.looks.num_usable(),
+            label="volumes",
+            unit="files",
+            steps=lambda item: 0 if item[0].frame else len(item[0].files),
+            size_bytes=lambda item: 2 * item[0].num_voxels,
         )
-    with about(key):
-        subjects = tables.subjects(resolve(csv or ""))
-
-    def listed(unit: Unit) -> str:
-        if unit.name not in subjects:
-            msg = f"{key}: no subject for the image of file {ledger.file_id(unit.files[0].path)}"
-            raise DataError(msg)
-        return subjects[unit.name]
-
-    return listed
-
-
-def _read(
-    archive: Archive, known: Sequence[_Tables], pairings: Sequence[Pairing], ledger: Ledger
-) -> Iterator[tuple[File | None, Taken]]:
-    """Read each unit that takes part, and yield its label and its case."""
-    aside = {unit.identity for pairing in pairings for unit in pairing.without_label}
-    units = [unit for unit in archive.units if unit.identity not in aside]
-    for unit in track(units, total=len(units), label="volumes", unit="volumes"):
-        found = read_case(unit, ledger, known[unit.source].of(unit))
-        if found is not None:
-            is_tiled = unit.stack is not None and unit.stack.headers[0].tiles_across > 0
-            taken = Taken(found[0], unit.study_date, unit.copy, is_tiled)
-            yield pairings[unit.source].labels.get(unit.name), taken
+        for unit, found in shown:
+            remember(unit, found, self.ledger)
+            if isinstance(found, Misread):
+                refuse(unit, found.refusal(), self.ledger)
+            else:
+                case = take(unit, found, self.ledger, known[unit.source].of(unit))
+                yield pairings[unit.source].labels.get(unit.name), Taken.of(case, unit)
 
 
 def _labeled(
@@ -249,8 +270,9 @@ def _copies(
     """Write de-identified copies if they are asked for; return what there is to say of them."""
     if cfg.deidentified is None:
         return {}
-    taken = [taken for _, taken in read]
-    copies, counts = write_copies(taken, ledger.files(), cfg.deidentified, ledger.pseudonyms)
+    copies, counts = write_copies(
+        [taken for _, taken in read], ledger.files(), cfg.deidentified, ledger.pseudonyms
+    )
     write_table(copies, cfg.output / "copies.parquet")
     return counts
 
@@ -259,9 +281,9 @@ def _profile(manifest: Manifest, ledger: Ledger) -> dict[str, int]:
     accepted = [count for (is_accepted, _), count in ledger.counts().items() if is_accepted]
     splits = {name: len(manifest.split(name)) for name in ("train", "val", "test")}
     return {
-        "files": len(ledger.entries),
+        "files": len(ledger),
         "accepted_files": sum(accepted),
-        "refused_files": len(ledger.entries) - sum(accepted),
+        "refused_files": len(ledger) - sum(accepted),
         "cases": len(manifest),
         "subjects": len(set(manifest.table["subject_id"].to_pylist())),
         **splits,

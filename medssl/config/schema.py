@@ -34,6 +34,7 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
+Scheduler = Annotated[str, Field(pattern=r"^(threads|processes|tcp://.+)$")]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 SILENT = Component(name="silent")

@@ -9,7 +9,10 @@ compressed blocks, and as JSON in its metadata where they are, where they came f
 intensities are mapped on reading.
 """
 
+import errno
 import json
+import os
+import shutil
 from dataclasses import asdict, astuple, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -119,17 +122,6 @@ def write_cached(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     temporary.unlink(missing_ok=True)
-    chunks = tuple(map(min, _CHUNK, volume.voxels.shape))
-    stored = blosc2.asarray(
-        np.ascontiguousarray(volume.voxels),
-        chunks=chunks,
-        blocks=tuple(map(min, _BLOCK, chunks)),
-        cparams=blosc2.CParams(
-            codec=blosc2.Codec.ZSTD, clevel=3, filters=[blosc2.Filter.BITSHUFFLE], nthreads=1
-        ),
-        urlpath=str(temporary),
-        mode="w",
-    )
     meta = {
         "format": FORMAT,
         "key": key,
@@ -138,8 +130,28 @@ def write_cached(
         "source_shape": [int(size) for size in source_shape],
         "intensity": None if intensity is None else astuple(intensity),
     }
-    stored.schunk.vlmeta[_META] = json.dumps(meta)
+    try:
+        _write(temporary, volume.voxels, meta)
+    except RuntimeError as error:  # blosc2 does not say why
+        if shutil.disk_usage(path.parent).free < volume.voxels.nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent)) from error
+        raise
     temporary.replace(path)
+
+
+def _write(path: Path, voxels: Shaped[np.ndarray, "channel i j k"], meta: dict[str, Any]) -> None:
+    chunks = tuple(map(min, _CHUNK, voxels.shape))
+    stored = blosc2.asarray(
+        np.ascontiguousarray(voxels),
+        chunks=chunks,
+        blocks=tuple(map(min, _BLOCK, chunks)),
+        cparams=blosc2.CParams(
+            codec=blosc2.Codec.LZ4, clevel=1, filters=[blosc2.Filter.BITSHUFFLE], nthreads=1
+        ),
+        urlpath=str(path),
+        mode="w",
+    )
+    stored.schunk.vlmeta[_META] = json.dumps(meta)
 
 
 def open_cached(path: Path) -> Cached:

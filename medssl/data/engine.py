@@ -1,24 +1,167 @@
 """Many units of work side by side, within a memory budget, their results in order.
 
-Threads suffice: what the units do (decompress, resample, compress) releases the interpreter.
+Threads suffice where the work releases the interpreter (decompress, resample, compress).
+Processes and clusters are Dask's: a worker that dies is replaced, and its work done again.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from medssl.errors import ConfigError, DataError
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
+TCP = "tcp://"
+
+
+@runtime_checkable
+class Promise(Protocol):
+    """What a pool gives for work: a future, of threads or of Dask."""
+
+    def result(self) -> Any:
+        """Wait for the work and return what came of it, or raise what it raised."""
+
+    def cancel(self) -> Any:
+        """Do not start it, if it has not been started."""
+
+
+@runtime_checkable
+class Pool(Protocol):
+    """Those who work.
+
+    Attributes:
+        jobs: How many pieces of work run at a time.
+    """
+
+    @property
+    def jobs(self) -> int:
+        """How many pieces of work run at a time."""
+
+    def submit(self, function: Callable[[Any], Any], unit: Any, /) -> Promise:
+        """Have a function called with a unit; several run at a time, in other threads."""
+
+
+@dataclass(frozen=True)
+class Serial:
+    """Does work at once, in the caller's thread."""
+
+    jobs: int = 1
+
+    def submit(self, function: Callable[[Any], Any], unit: Any, /) -> Promise:
+        """Call the function."""
+        return _finished(function(unit))
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Threads of this process."""
+
+    executor: ThreadPoolExecutor
+    jobs: int
+
+    def submit(self, function: Callable[[Any], Any], unit: Any, /) -> Promise:
+        """Have a thread call the function."""
+        return self.executor.submit(function, unit)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Workers of a Dask scheduler; functions, units and results travel there and back."""
+
+    client: Any
+    jobs: int
+
+    def submit(self, function: Callable[[Any], Any], unit: Any, /) -> Promise:
+        """Have a worker call the function; if it dies, another one does."""
+        promise: Promise = self.client.submit(function, unit, pure=False)
+        return promise
+
+
+SERIAL = Serial()
+
+
+@contextmanager
+def open_pool(scheduler: str, jobs: int) -> Iterator[Pool]:
+    """Have so many workers for a while.
+
+    Args:
+        scheduler: `threads`, `processes`, or the address of a Dask scheduler, `tcp://host:port`.
+        jobs: How many; a Dask scheduler has its own number of them.
+
+    Raises:
+        DataError: If there is no scheduler at the address, or it has no workers.
+    """
+    if scheduler == "threads":
+        with ThreadPoolExecutor(jobs) as executor:
+            try:
+                yield Threads(executor, jobs)
+            finally:
+                executor.shutdown(wait=True, cancel_futures=True)
+    elif scheduler == "processes":
+        with _processes(jobs) as client:
+            yield Cluster(client, jobs)
+    elif scheduler.startswith(TCP):
+        with _connected(scheduler) as client:
+            yield Cluster(client, _num_threads(client, scheduler))
+    else:
+        msg = f"scheduler: expected threads, processes or {TCP}host:port, got {scheduler!r}"
+        raise ConfigError(msg)
+
+
+@contextmanager
+def _processes(jobs: int) -> Iterator[Any]:
+    from distributed import Client, LocalCluster  # a second that threads save
+
+    with (
+        LocalCluster(
+            n_workers=jobs,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            memory_limit=0,  # what is started is bounded here
+            silence_logs=50,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    from distributed import Client  # a second that threads save
+
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, TimeoutError, ValueError) as error:
+        msg = (
+            f"no Dask scheduler answers at {address} ({type(error).__name__}); start one with "
+            "`dask scheduler` and workers with `dask worker`, or set scheduler to processes"
+        )
+        raise DataError(msg) from error
+    with client:
+        yield client
+
+
+def _num_threads(client: Any, address: str) -> int:
+    number = sum(client.nthreads().values())
+    if number == 0:
+        msg = f"the Dask scheduler at {address} has no worker; start some with `dask worker`"
+        raise DataError(msg)
+    return int(number)
 
 
 def map_bounded(
     function: Callable[[Unit], Result],
     units: Iterable[Unit],
     *,
-    jobs: int,
+    pool: Pool,
     memory_bytes: int,
     cost_bytes: Callable[[Unit], int],
+    known: Callable[[Unit], Result | None] = lambda _: None,
 ) -> Iterator[tuple[Unit, Result]]:
     """Yield each unit with its result, in the units' order.
 
@@ -26,42 +169,51 @@ def map_bounded(
     the next waits while it does not fit, and one above the whole budget runs alone.
 
     Args:
-        function: What to do with a unit; called from several threads at once.
+        function: What to do with a unit; called by several at once.
         units: Consumed as they are started, so they may be without end.
-        jobs: How many run at a time.
+        pool: Who does it.
         memory_bytes: What all that were started may cost together.
         cost_bytes: What one costs at its peak, known before it starts.
+        known: The result of a unit of which nothing is to be done.
 
     Raises:
         Exception: What the function raised, with a note that names the unit; units that have
             not started by then never do.
     """
-    if jobs < 1 or memory_bytes < 1:
-        msg = f"jobs and memory_bytes must be at least 1, got {jobs} and {memory_bytes}"
+    if memory_bytes < 1:
+        msg = f"memory_bytes must be at least 1, got {memory_bytes}"
         raise ValueError(msg)
-    pending: deque[tuple[Unit, Future[Result], int]] = deque()
+    pending: deque[tuple[Unit, Promise, int]] = deque()
     used = 0
-    pool = ThreadPoolExecutor(jobs)
     try:
         for unit in units:
-            cost = cost_bytes(unit)
+            have = known(unit)
+            cost = cost_bytes(unit) if have is None else 0
             # Twice the jobs: a slow unit at the head leaves the others something to do.
-            while pending and (used + cost > memory_bytes or len(pending) >= 2 * jobs):
-                first, future, freed = pending.popleft()
-                yield first, _result(first, future)
+            while pending and (used + cost > memory_bytes or len(pending) >= 2 * pool.jobs):
+                first, promise, freed = pending.popleft()
+                yield first, _result(first, promise)
                 used -= freed
-            pending.append((unit, pool.submit(function, unit), cost))
+            promise = pool.submit(function, unit) if have is None else _finished(have)
+            pending.append((unit, promise, cost))
             used += cost
         while pending:
-            first, future, _ = pending.popleft()
-            yield first, _result(first, future)
+            first, promise, _ = pending.popleft()
+            yield first, _result(first, promise)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for _, promise, _ in pending:
+            promise.cancel()
 
 
-def _result(unit: Unit, future: Future[Result]) -> Result:
-    error = future.exception()
-    if error is not None:
+def _finished(result: Result) -> "Future[Result]":
+    future: Future[Result] = Future()
+    future.set_result(result)
+    return future
+
+
+def _result(unit: Unit, promise: Promise) -> Any:
+    try:
+        return promise.result()
+    except Exception as error:
         error.add_note(f"while working on {unit!r}")
-        raise error
-    return future.result()
+        raise

@@ -4,14 +4,15 @@ Besides `index` this is the one place that reads the private table of real paths
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
-from medssl.data.archive.private import path_of, read_files
+from medssl.data.archive.looks import known_headers
+from medssl.data.archive.private import FILES, LOOKS, path_of, read_files
+from medssl.data.archive.private import FOLDER as PRIVATE
 from medssl.data.dicom.regrid import Allowed
 from medssl.data.formats import reader_of
 from medssl.data.manifest import Case
@@ -23,6 +24,26 @@ from medssl.geometry import same_grid
 
 # `index` decided which series to take; what it did not allow is in no case.
 ALL = Allowed(tilted=True, uneven=True)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The private table: the path of each file, and the slices of each series, in order."""
+
+    paths: dict[str, str]
+    series: dict[str, list[tuple[Path, int | None]]]
+
+
+@lru_cache(maxsize=4)
+def _kept(folder: Path, changed_ns: int) -> _Kept:
+    """Read the private table once a process; another one has another date."""
+    table = read_files(folder)
+    columns = table.select(["file_id", "path"]).to_pydict()
+    series: dict[str, list[tuple[Path, int | None]]] = {}
+    rows = table.filter(pc.is_valid(pc.field("position"))).sort_by("position")
+    for row in rows.select(["case_id", "path", "image"]).to_pylist():
+        series.setdefault(row["case_id"], []).append((path_of(row["path"]), row["image"]))
+    return _Kept(dict(zip(columns["file_id"], columns["path"], strict=True)), series)
 
 
 @dataclass(frozen=True)
@@ -43,7 +64,10 @@ class Source:
         """
         kind, _, name = case.image_uri.partition(":")
         if kind == "series":
-            return DicomSeries(ALL).read_images(self._slices(name))
+            images = self._slices(name)
+            headers = known_headers(self.folder / PRIVATE / LOOKS, images)
+            reader = DicomSeries(ALL)
+            return reader.read_headers(headers) if headers else reader.read_images(images)
         return self._read(case.image_uri, case.frame)
 
     def label(self, case: Case) -> Volume | None:
@@ -66,30 +90,18 @@ class Source:
 
     @property
     def _table_path(self) -> Path:
-        return self.folder / "private" / "files.parquet"
+        return self.folder / PRIVATE / FILES
 
-    @cached_property
-    def _paths(self) -> dict[str, str]:
-        columns = self._table.select(["file_id", "path"]).to_pydict()
-        return dict(zip(columns["file_id"], columns["path"], strict=True))
-
-    @cached_property
-    def _table(self) -> Any:
-        return read_files(self.folder)
-
-    @cached_property
-    def _series(self) -> dict[str, list[tuple[Path, int | None]]]:
-        rows = self._table.filter(pc.is_valid(pc.field("position")))
-        found: dict[str, list[tuple[Path, int | None]]] = {}
-        for row in rows.sort_by("position").select(["case_id", "path", "image"]).to_pylist():
-            found.setdefault(row["case_id"], []).append((path_of(row["path"]), row["image"]))
-        return found
+    @property
+    def _kept(self) -> "_Kept":
+        path = self._table_path
+        return _kept(self.folder, path.stat().st_mtime_ns if path.exists() else 0)
 
     def _slices(self, case_id: str) -> list[tuple[Path, int | None]]:
-        if case_id not in self._series:
+        if case_id not in self._kept.series:
             msg = f"{self._table_path} knows no series of case {case_id}; index the archive again"
             raise DataError(msg)
-        return self._series[case_id]
+        return self._kept.series[case_id]
 
     def _read(self, uri: str, frame: int | None) -> Volume:
         path = self._file(uri)
@@ -101,7 +113,7 @@ class Source:
 
     def _file(self, uri: str) -> Path:
         kind, _, name = uri.partition(":")
-        if kind != "file" or name not in self._paths:
+        if kind != "file" or name not in self._kept.paths:
             msg = f"{self._table_path} knows no {uri!r}; expected a manifest that `index` wrote"
             raise DataError(msg)
-        return path_of(self._paths[name])
+        return path_of(self._kept.paths[name])

@@ -36,6 +36,7 @@ class Code(StrEnum):
     BAD_ORIENTATION = "bad_orientation"
     SINGLE_SLICE = "single_slice"
     DUPLICATE_FILE = "duplicate_file"
+    CONFLICT = "conflict"
     DUPLICATE_SLICE = "duplicate_slice"
     MISSING_SLICE = "missing_slice"
     UNEVEN_SPACING = "uneven_spacing"
@@ -58,3 +59,7 @@ class RefusedError(DataError):
     def __init__(self, code: Code, sentence: str, path: Path | None = None) -> None:
         super().__init__(f"{code}: {sentence}")
         self.code, self.sentence, self.path = code, sentence, path
+
+    def __reduce__(self) -> tuple[type, tuple[Code, str, Path | None]]:
+        # It comes back from other processes as it went.
+        return type(self), (self.code, self.sentence, self.path)

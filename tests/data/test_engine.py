@@ -1,10 +1,16 @@
 import itertools
+import os
+import signal
+import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from distributed import LocalCluster
 
-from medssl.data.engine import map_bounded
+from medssl.data.engine import map_bounded, open_pool
+from medssl.errors import DataError
 
 
 class Meter:
@@ -29,7 +35,10 @@ class Meter:
 
 
 def mapped(function, units, *, jobs=3, memory_bytes=1000, cost_bytes=lambda _: 1):
-    return map_bounded(function, units, jobs=jobs, memory_bytes=memory_bytes, cost_bytes=cost_bytes)
+    with open_pool("threads", jobs) as pool:
+        yield from map_bounded(
+            function, units, pool=pool, memory_bytes=memory_bytes, cost_bytes=cost_bytes
+        )
 
 
 def test_results_come_in_the_order_of_the_units_though_the_first_is_the_slowest():
@@ -111,7 +120,70 @@ def test_what_was_taken_makes_room_for_the_next():
     assert meter.most_running == 2
 
 
-@pytest.mark.parametrize(("jobs", "memory"), [(0, 5), (2, 0)])
-def test_no_jobs_or_no_memory_are_refused(jobs, memory):
-    with pytest.raises(ValueError, match=f"at least 1, got {jobs} and {memory}"):
-        list(mapped(str, [1], jobs=jobs, memory_bytes=memory))
+def test_no_memory_is_refused():
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        list(mapped(str, [1], memory_bytes=0))
+
+
+def test_what_is_known_already_is_not_worked_on():
+    with open_pool("threads", 2) as pool:
+        done = map_bounded(
+            lambda unit: -unit,
+            range(6),
+            pool=pool,
+            memory_bytes=1,
+            cost_bytes=lambda _: 1,
+            known=lambda unit: 100 if unit % 2 else None,
+        )
+        assert list(done) == [(0, 0), (1, 100), (2, -2), (3, 100), (4, -4), (5, 100)]
+
+
+def die_once(unit):
+    """Kill the process that works on it, the first time."""
+    number, folder = unit
+    mark = Path(folder) / "died"
+    if number == 3 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number, os.getpid()
+
+
+@pytest.mark.slow
+def test_work_of_a_process_that_is_killed_is_done_by_another(tmp_path):
+    units = [(number, str(tmp_path)) for number in range(8)]
+    with open_pool("processes", 2) as pool:
+        done = list(
+            map_bounded(die_once, units, pool=pool, memory_bytes=1000, cost_bytes=lambda _: 1)
+        )
+    assert (tmp_path / "died").exists()
+    assert [square for _, (square, _) in done] == [number * number for number in range(8)]
+    assert os.getpid() not in {pid for _, (_, pid) in done}
+
+
+def test_a_scheduler_that_is_not_there_is_named_with_what_to_do():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    with (
+        pytest.raises(DataError, match=f"no Dask scheduler answers at {address}.*dask scheduler"),
+        open_pool(address, 2),
+    ):
+        pass
+
+
+@pytest.mark.slow
+def test_a_scheduler_has_its_own_number_of_workers_and_needs_one():
+    with LocalCluster(
+        n_workers=0, host="127.0.0.1", dashboard_address=None, memory_limit=0
+    ) as cluster:
+        with (
+            pytest.raises(DataError, match="has no worker; start some with `dask worker`"),
+            open_pool(cluster.scheduler_address, 2),
+        ):
+            pass
+        cluster.scale(3)
+        cluster.wait_for_workers(3)
+        with open_pool(cluster.scheduler_address, 1) as pool:
+            assert pool.jobs >= 3
+            done = map_bounded(abs, [-1, 2], pool=pool, memory_bytes=9, cost_bytes=lambda _: 1)
+            assert list(done) == [(-1, 1), (2, 2)]

@@ -15,6 +15,7 @@ from medssl.data.preprocessing import (
     Preprocessing,
     finite,
     intensity,
+    percentiles,
     prepare,
     prepare_label,
 )
@@ -448,3 +449,30 @@ def test_32_bit_integers_are_mapped_before_they_are_rounded():
 def test_a_contract_that_means_nothing_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         Preprocessing(**wrong)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([np.int8, np.uint8, np.int16, np.uint16, np.int32, np.float32]),
+    st.integers(1, 500),
+    st.tuples(st.floats(0, 100), st.floats(0, 100)),
+)
+def test_percentiles_are_numpys_to_the_last_bit(seed, dtype, size, of):
+    voxels = (
+        np.random.default_rng(seed)
+        .normal(40, 30, size)
+        .clip(0, 120)
+        .astype(dtype)[None, :, None, None]
+    )
+    assert percentiles(voxels, of) == tuple(np.percentile(voxels, of))
+
+
+def test_percentiles_of_many_voxels_are_numpys_too():
+    voxels = (
+        np.random.default_rng(0)
+        .integers(-2000, 30000, (1, 300, 90, 70))
+        .astype(np.int16)[:, ::-1]
+        .swapaxes(1, 3)
+    )
+    assert percentiles(voxels, (1.0, 99.0)) == tuple(np.percentile(voxels, (1.0, 99.0)))

@@ -49,10 +49,8 @@ def stamps(folder):
 
 def test_a_copy_lies_under_its_ids_and_makes_the_same_volumes(tmp_path, dicom, capsys):
     dicom.write(tmp_path / "in" / "a", PatientID="A", SeriesInstanceUID="1.7")
-    # one series UID in two folders, with the same instances
-    uids = [f"1.2.9.{k}" for k in range(7)]
-    for folder, voxels in (("b", dicom.VOXELS), ("c", dicom.VOXELS + 9)):
-        dicom.write(tmp_path / "in" / folder, voxels, each=lambda k: {"SOPInstanceUID": uids[k]})
+    for study, voxels in (("1.2.3", dicom.VOXELS), ("1.2.4", dicom.VOXELS + 9)):
+        dicom.write(tmp_path / "in" / study, voxels, StudyInstanceUID=study)  # one series UID
     enhanced = dicom.enhanced_of(
         np.stack([dicom.VOXELS, dicom.VOXELS * 2]),
         dicom.AFFINE,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from medssl.config.schema import SILENT, Count, Positive, Tracker, config
+from medssl.config.schema import SILENT, Count, Positive, Scheduler, Tracker, config
 from medssl.data.preprocessing import Preprocessing
 from medssl.errors import ConfigError
 
@@ -18,7 +18,9 @@ class Cache:
         output: The cache's folder; volumes that are there already are kept.
         preprocessing: How images are prepared; `{}` for the defaults.
         plan: Instead of it, a `plan.yaml` that says so.
-        jobs: Cases that are worked on at a time.
+        scheduler: Who works: `threads` or `processes` of this machine, or the address of a Dask
+            scheduler, `tcp://host:port`, whose workers see the same files.
+        jobs: Cases that are worked on at a time; a Dask scheduler has its own number.
         memory_gib: What they may take together.
         tracker: Where the run is written down.
     """
@@ -27,6 +29,7 @@ class Cache:
     output: Path
     preprocessing: Preprocessing | None = None
     plan: Path | None = None
+    scheduler: Scheduler = "threads"
     jobs: Count = 2
     memory_gib: Positive = 4.0
     tracker: Tracker = SILENT

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from medssl.config.schema import SILENT, Natural, Tracker, config
+from medssl.config.pacs import PacsSource
+from medssl.config.schema import SILENT, Count, Natural, Positive, Scheduler, Tracker, config
 from medssl.errors import ConfigError
 
 __all__ = ["Index"]
@@ -110,10 +111,11 @@ class Attributes:
 
 @config
 class Root:
-    """A folder of images.
+    """Images, in a folder or of a PACS.
 
     Args:
         root: The folder; `mirror:` at its head is the folder that MEDSSL_MIRROR names.
+        pacs: What to have sent from where, instead of a folder.
         include: A pattern on the path below the root, in which `*` matches anything.
         modality: DICOM's code, where the files do not say it.
         subject: How to know the patient, where the files do not say it.
@@ -123,7 +125,8 @@ class Root:
         site: Where they were made.
     """
 
-    root: str
+    root: str | None = None
+    pacs: PacsSource | None = None
     include: str = "*"
     modality: str | None = None
     subject: Subject | None = None
@@ -131,6 +134,9 @@ class Root:
     attributes: Attributes | None = None
     group: str | None = None
     site: str | None = None
+
+    def __post_init__(self) -> None:
+        _exactly_one("source", root=self.root, pacs=self.pacs)
 
 
 @config
@@ -177,6 +183,10 @@ class Index:
         split: Which subjects are for what.
         deidentified: A folder for de-identified copies of the DICOM files of all cases, apart
             from all sources; none is written without it.
+        scheduler: Who reads: `threads` or `processes` of this machine, or the address of a Dask
+            scheduler, `tcp://host:port`, whose workers see the same files.
+        jobs: How many read at a time; a Dask scheduler has its own number.
+        memory_gib: What the volumes that are read at a time may take together.
         tracker: Where the run is written down.
     """
 
@@ -186,6 +196,9 @@ class Index:
     resample: Resample = Resample()
     split: Split = Split()
     deidentified: Path | None = None
+    scheduler: Scheduler = "threads"
+    jobs: Count = 2
+    memory_gib: Positive = 4.0
     tracker: Tracker = SILENT
 
 

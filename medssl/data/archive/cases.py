@@ -1,7 +1,7 @@
 """From a unit to its case and its voxels; what cannot be read is refused."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,9 @@ from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.units import Unit, refuse_all
 from medssl.data.archive.words import shown_words
 from medssl.data.dicom.annotation import SUSPECTED
+from medssl.data.dicom.content import content_of
 from medssl.data.manifest import Case
-from medssl.data.verdicts import RefusedError
+from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume, digest
 from medssl.geometry import spacing_mm
 
@@ -41,22 +42,101 @@ class Known:
     attributes: tuple[tuple[str, str], ...] = ()
 
 
-def read_case(unit: Unit, ledger: Ledger, known: Known | None = None) -> tuple[Case, Volume] | None:
-    """Read a unit and describe it; its files are accepted, or refused and there is no case.
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What is known of a volume once its voxels were read.
+
+    Args:
+        digest: Of voxels and geometry.
+        shape: Along the axes of its file.
+        affine: To RAS+ mm, row by row.
+        bytes: Of its voxels in memory.
+        nonfinite: How many voxels are NaN or infinite.
+        has_text: Whether a slice seems written on.
+    """
+
+    digest: str
+    shape: tuple[int, ...]
+    affine: tuple[float, ...]
+    bytes: int
+    nonfinite: int
+    has_text: bool
+
+
+@dataclass(frozen=True)
+class Misread:
+    """Why the voxels of a unit cannot be had."""
+
+    code: Code
+    sentence: str
+    path: Path | None
+
+    def refusal(self) -> RefusedError:
+        """Return it as an error."""
+        return RefusedError(self.code, self.sentence, self.path)
+
+
+def measure_unit(unit: Unit) -> Measured | Misread:
+    """Read a unit and return what is known of it then, without its voxels."""
+    try:
+        return measure(unit.read())
+    except RefusedError as refusal:
+        return Misread(refusal.code, refusal.sentence, refusal.path)
+
+
+def remember(unit: Unit, found: Measured | Misread, ledger: Ledger) -> None:
+    """Keep what was found for the next run, but for what may have been of the moment."""
+    if isinstance(found, Measured):
+        ledger.looks.remember(unit.key, asdict(found))
+    elif found.code is not Code.UNREADABLE:
+        paths = [file.path for file in unit.files]
+        culprit = None if found.path is None else paths.index(found.path)
+        misread = {"code": found.code, "sentence": found.sentence, "culprit": culprit}
+        ledger.looks.remember(unit.key, misread)
+
+
+def recall(unit: Unit, ledger: Ledger) -> Measured | Misread | None:
+    """Return what an earlier run found in the files of a unit, if they are what they were."""
+    kept = ledger.looks.recall(unit.key)
+    if kept is None:
+        return None
+    if "code" in kept:
+        culprit = kept["culprit"]
+        path = None if culprit is None else unit.files[culprit].path
+        return Misread(Code(kept["code"]), kept["sentence"], path)
+    return Measured(**{**kept, "shape": tuple(kept["shape"]), "affine": tuple(kept["affine"])})
+
+
+def measure(volume: Volume) -> Measured:
+    """Return what is known of a volume."""
+    voxels = volume.voxels
+    is_float = voxels.dtype.kind == "f"
+    return Measured(
+        digest=digest(volume),
+        shape=voxels.shape[1:],
+        affine=tuple(volume.affine.ravel().tolist()),
+        bytes=int(voxels.nbytes),
+        nonfinite=voxels.size - int(np.isfinite(voxels).sum()) if is_float else 0,
+        has_text=has_text(voxels),
+    )
+
+
+def refuse(unit: Unit, refusal: RefusedError, ledger: Ledger) -> None:
+    """Refuse the files of a unit of which one cannot be read."""
+    culprit = refusal.path or unit.files[0].path
+    ledger.refuse(culprit, refusal)
+    refuse_all((file.path for file in unit.files), culprit, ledger)
+
+
+def take(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
+    """Accept the files of a unit and return its case.
 
     The case's split is `train`: which one it is to be in depends on the others.
     """
-    try:
-        volume = unit.read()
-    except RefusedError as refusal:
-        culprit = refusal.path or unit.files[0].path
-        ledger.refuse(culprit, refusal)
-        refuse_all((file.path for file in unit.files), culprit, ledger)
-        return None
-    case = describe(unit, volume, ledger, known or Known())
+    case = describe(unit, found, ledger, known)
     for use in uses(unit, case.case_id):
         ledger.accept(*use)
-    return case, volume
+    return case
 
 
 def uses(unit: Unit, case_id: str) -> Iterator[tuple[Path, Use]]:
@@ -69,7 +149,7 @@ def uses(unit: Unit, case_id: str) -> Iterator[tuple[Path, Use]]:
         yield header.path, Use(case_id, position, header.image)
 
 
-def describe(unit: Unit, volume: Volume, ledger: Ledger, known: Known) -> Case:
+def describe(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
     """Return the row of a unit, without a name in it."""
     hidden = ledger.pseudonyms
     case_id = hidden("case", unit.identity)
@@ -77,16 +157,16 @@ def describe(unit: Unit, volume: Volume, ledger: Ledger, known: Known) -> Case:
     first = ledger.file_id(unit.files[0].path)
     return Case(
         case_id=case_id,
-        digest=digest(volume),
+        digest=found.digest,
         subject_id=hidden("subject", patient),
         # A study or series belongs to its patient: UIDs alone are not always unique.
         study_id=unit.study and hidden("study", f"{patient}|{unit.study}"),
         series_id=unit.series and hidden("series", f"{patient}|{unit.series}"),
         modality=known.modality or shown_words(unit.modality, hidden),
         image_uri=f"file:{first}" if unit.stack is None else f"series:{case_id}",
-        shape=list(volume.voxels.shape[1:]),
-        spacing_mm=spacing_mm(volume.affine).tolist(),
-        affine=volume.affine.ravel().tolist(),
+        shape=list(found.shape),
+        spacing_mm=spacing_mm(np.array(found.affine).reshape(4, 4)).tolist(),
+        affine=list(found.affine),
         frame=unit.frame,
         body_part=shown_words(unit.attributes.get("body_part"), hidden),
         sequence=shown_words(unit.attributes.get("sequence"), hidden),
@@ -94,10 +174,10 @@ def describe(unit: Unit, volume: Volume, ledger: Ledger, known: Known) -> Case:
         site=known.site,
         age_years=age_years(unit.attributes.get("age", "")),
         sex=sex(unit.attributes.get("sex", "")),
-        attributes=dict(known.attributes) | _kept(unit, volume, hidden),
+        attributes=dict(known.attributes) | _kept(unit, found, hidden),
         group=known.group,
         split="train",
-        bytes=int(volume.voxels.nbytes),
+        bytes=found.bytes,
     )
 
 
@@ -115,21 +195,16 @@ def sex(text: str) -> str | None:
     return text if text in ("F", "M", "O") else None
 
 
-def _kept(unit: Unit, volume: Volume, hidden: Pseudonyms) -> dict[str, str]:
-    """Return what is worth knowing of some cases: units, burned-in text, what was resampled."""
+def _kept(unit: Unit, found: Measured, hidden: Pseudonyms) -> dict[str, str]:
+    """Return what is worth knowing of some cases: of values, burned-in text, what was resampled."""
+    headers = unit.stack.headers if unit.stack else ()
+    said = content_of([header.attributes for header in headers]) if headers else {}
     regrid = unit.stack and unit.stack.regrid
-    written = f"{SUSPECTED}: {TEXT_REGIONS}" if has_text(volume.voxels) else None
+    written = f"{SUSPECTED}: {TEXT_REGIONS}" if found.has_text else None
     of_some = {
-        "units": shown_words(unit.attributes.get("units"), hidden),
+        "units": shown_words(said.get("units"), hidden),
         "burned_in": unit.attributes.get("burned_in") or written,
         "resampled": regrid.sentence if regrid else None,
+        "nonfinite": str(found.nonfinite) if found.nonfinite else None,
     }
-    return {name: value for name, value in of_some.items() if value} | _nonfinite(volume)
-
-
-def _nonfinite(volume: Volume) -> dict[str, str]:
-    """Return how many voxels are NaN or infinite, if any is."""
-    if volume.voxels.dtype.kind != "f":
-        return {}
-    count = volume.voxels.size - int(np.isfinite(volume.voxels).sum())
-    return {"nonfinite": str(count)} if count else {}
+    return said | {name: value for name, value in of_some.items() if value}

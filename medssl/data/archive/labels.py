@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -29,9 +29,9 @@ class Pairing:
         without_label: Images whose label is not there.
     """
 
-    labels: Mapping[str, File]
-    without_image: tuple[File, ...]
-    without_label: tuple[Unit, ...]
+    labels: Mapping[str, File] = field(default_factory=dict)
+    without_image: tuple[File, ...] = ()
+    without_label: tuple[Unit, ...] = ()
 
 
 def labels_in(folder: Path, source: int) -> dict[str, File]:
@@ -111,21 +111,6 @@ def _training(table: Path) -> list[dict[str, str]]:
             f"got {type(error).__name__}"
         )
         raise DataError(msg) from error
-
-
-def pair(labels: Mapping[str, File], units: Iterable[Unit], names: frozenset[str]) -> Pairing:
-    """Put labels and images together.
-
-    Args:
-        labels: By the name of the image each is of.
-        units: The source's images.
-        names: Of all images that are there, including those that were refused.
-    """
-    return Pairing(
-        labels,
-        tuple(file for name, file in labels.items() if name not in names),
-        tuple(unit for unit in units if unit.name not in labels),
-    )
 
 
 def check_grid(label: File, case: Case) -> None:

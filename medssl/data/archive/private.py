@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from medssl.errors import DataError
 
 URI = "file://"
-FOLDER, KEY, FILES = "private", "key", "files.parquet"
+FOLDER, KEY, FILES, LOOKS = "private", "key", "files.parquet", "looks.sqlite"
 
 
 def open_private(output: Path) -> Path:

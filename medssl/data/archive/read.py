@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from medssl.data.archive.cases import Known, read_case
+from medssl.data.archive.cases import Known, measure, refuse, take
 from medssl.data.archive.ledger import Ledger
+from medssl.data.archive.scan import scan
 from medssl.data.archive.units import find_units
 from medssl.data.archive.walk import walk
 from medssl.data.manifest import Case
+from medssl.data.verdicts import RefusedError
 from medssl.data.volume import Volume
 
 
@@ -22,8 +24,12 @@ def volumes_of(
     Raises:
         DataError: If there is nothing at `path`.
     """
-    files = ledger.open(walk(path))
-    for unit in find_units(files, ledger).units:
-        found = read_case(unit, ledger, Known(modality=modality))
-        if found is not None:
-            yield found
+    ledger.open(walk(path))
+    scan(ledger)
+    for unit in find_units(ledger):
+        try:
+            volume = unit.read()
+        except RefusedError as refusal:
+            refuse(unit, refusal, ledger)
+            continue
+        yield take(unit, measure(volume), ledger, Known(modality=modality)), volume

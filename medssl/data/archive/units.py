@@ -1,6 +1,8 @@
 """From files to units, by their headers alone: what makes one case, and how to read it."""
 
-from collections import defaultdict
+import hashlib
+import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -8,11 +10,12 @@ from pathlib import Path, PurePosixPath
 from typing import cast
 
 from medssl.data.archive.ledger import Ledger
+from medssl.data.archive.look import Look
+from medssl.data.archive.looks import Group
 from medssl.data.archive.series import divide
+from medssl.data.archive.versions import Contents, Images, digest_of_values
 from medssl.data.archive.walk import File
 from medssl.data.dicom.dates import date_of
-from medssl.data.dicom.header import Header, read_headers
-from medssl.data.dicom.kinds import require_slices
 from medssl.data.dicom.regrid import NOTHING, Allowed
 from medssl.data.dicom.stack import Stack
 from medssl.data.dicom.stacks import Misfit
@@ -41,6 +44,8 @@ class Unit:
         stack: Its slices, if it is a DICOM series.
         study_date: The day of its study, if it is known.
         copy: Which of several series under its series UID it is of.
+        digests: Of the bytes of each file.
+        num_voxels: As the header says.
     """
 
     files: tuple[File, ...]
@@ -56,6 +61,12 @@ class Unit:
     reader: FileReader | None = None
     study_date: date | None = None
     copy: int = 0
+    digests: tuple[str, ...] = ()
+    num_voxels: int = 0
+
+    def __repr__(self) -> str:
+        # Errors of an engine name what was worked on; paths and patients are not for logs.
+        return f"<a volume of {len(self.files)} files>"
 
     @property
     def source(self) -> int:
@@ -68,111 +79,81 @@ class Unit:
             return DicomSeries().read_stack(self.stack)
         return cast(FileReader, self.reader).read(self.files[0].path, frame=self.frame)
 
-
-@dataclass(frozen=True)
-class Archive:
-    """What was found.
-
-    Args:
-        units: In the order of their first files.
-        names: Of everything that is there, refused or not.
-    """
-
-    units: tuple[Unit, ...]
-    names: frozenset[str]
+    @property
+    def key(self) -> str:
+        """A hash of all that its voxels and their place are a function of."""
+        images = [header.image for header in self.stack.headers] if self.stack else [self.frame]
+        regrid = self.stack and self.stack.regrid and self.stack.regrid.sentence
+        text = json.dumps([self.digests, images, regrid])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def find_units(files: Iterable[File], ledger: Ledger, allowed: Allowed = NOTHING) -> Archive:
-    """Read all headers, refuse what makes no case, and return what does."""
-    units: list[Unit] = []
-    looked = Looked()
-    order: dict[Path, int] = {}
-    refusals: dict[Path, RefusedError] = {}
-    for file in files:
-        order[file.path] = len(order)
-        try:
-            if file.reader is not None:
-                units += file_units(file, file.reader, ledger)
-            else:
-                looked.add(file, _headers(file))
-        except RefusedError as refusal:
-            refusals[file.path] = refusal
+def refuse_unusable(ledger: Ledger) -> None:
+    """Refuse the files that make no case whatever else is there."""
     # Voxels beside their header are no image by themselves, and no fault.
-    claimed = {part.path for unit in units for part in unit.files[1:]}
-    for path, reason in refusals.items():
+    claimed = ledger.looks.parts()
+    for path, refusal in ledger.looks.refusals():
         if path not in claimed:
-            ledger.refuse(path, reason)
-    units += dicom_units(looked, ledger, allowed)
-    units.sort(key=lambda unit: min(order[file.path] for file in unit.files))
-    stems = {ledger.entries[path].file.stem for path in order}
-    return Archive(tuple(units), frozenset(stems | looked.series_uids))
+            ledger.refuse(path, refusal)
 
 
-def file_units(file: File, reader: FileReader, ledger: Ledger) -> list[Unit]:
-    """Return a unit a frame of a file that is a volume; one of three axes is one."""
-    shape, _ = reader.grid(file.path)
-    parts = [ledger.entries[part] for part in reader.parts(file.path) if part in ledger.entries]
-    frames: Sequence[int | None] = [None] if len(shape) == 3 else range(shape[3])
-    return [
-        Unit(
-            files=(file, *(part.file for part in parts)),
+def find_units(ledger: Ledger, allowed: Allowed = NOTHING) -> Iterator[Unit]:
+    """Yield what makes a case, series by series; what makes none is refused."""
+    refuse_unusable(ledger)
+    for group in ledger.looks.groups():
+        if group.series is None:
+            ((file, look),) = group.files
+            yield from _of_file(file, look, ledger)
+        else:
+            yield from _of_series(group, ledger, allowed)
+
+
+def _of_file(file: File, look: Look, ledger: Ledger) -> Iterator[Unit]:
+    """Yield a unit a frame of a file that is a volume; one of three axes is one."""
+    parts = [part for path in look.parts if (part := ledger.file(path)) is not None]
+    frames: Sequence[int | None] = [None] if len(look.shape) == 3 else range(look.shape[3])
+    for frame in frames:
+        yield Unit(
+            files=(file, *parts),
             name=file.stem,
             identity=f"file|{file.source}|{file.name}|{frame}",
             patient=f"{file.source}|{file.stem}",
             frame=frame,
-            reader=reader,
+            reader=file.reader,
+            digests=(look.digest, *(ledger.looks.digest(part.path) for part in parts)),
+            num_voxels=math.prod(look.shape[:3]),
         )
-        for frame in frames
-    ]
 
 
-def _headers(file: File) -> list[Header]:
-    if not file.path.is_file():
-        raise RefusedError(Code.UNREADABLE, "a link that leads to no file, or no regular file")
-    if file.path.stat().st_size == 0:
-        raise RefusedError(Code.NOT_AN_IMAGE, "an empty file")
-    return read_headers(file.path)
+def _of_series(group: Group, ledger: Ledger, allowed: Allowed) -> Iterator[Unit]:
+    """Yield a unit for each volume of a series."""
+    files = {file.path: (file, look.digest) for file, look in group.files}
+    culprit = ledger.looks.broken(group.series or "")
+    if culprit is not None:
+        refuse_all(files, culprit, ledger)
+        return
+    headers = [header for _, look in group.files for header in look.headers]
+    units = []
+    for copy, found in divide(headers, allowed, _contents(files, ledger)):
+        if isinstance(found, Misfit):
+            for header in found.headers:
+                ledger.refuse(header.path, found.refusal)
+        else:
+            units.append(_unit(found, files, copy))
+    order = {path: number for number, path in enumerate(files)}
+    yield from sorted(units, key=lambda unit: min(order[file.path] for file in unit.files))
 
 
-class Looked:
-    """The slices that were found so far, by series, and the series that lost one."""
+def _contents(files: Mapping[Path, tuple[File, str]], ledger: Ledger) -> Contents:
+    """Return how to compare files by what was seen in them, now or in an earlier run."""
 
-    def __init__(self) -> None:
-        self.files: dict[Path, File] = {}
-        self.series: dict[tuple[str, ...], list[Header]] = defaultdict(list)
-        self.broken: dict[tuple[str, ...], Path] = {}
-        self.series_uids: set[str] = set()
+    def values_of(images: Images) -> str:
+        key = f"values {files[images[0].path][1]}"
+        kept = ledger.looks.recall(key) or {"digest": digest_of_values(images)}
+        ledger.looks.remember(key, kept)
+        return str(kept["digest"])
 
-    def add(self, file: File, headers: Sequence[Header]) -> None:
-        """Add the slices of a file.
-
-        Raises:
-            RefusedError: If one of its images is none.
-        """
-        first = headers[0]
-        self.series_uids.add(first.series_uid)
-        try:
-            require_slices(headers)
-        except RefusedError as refusal:
-            if refusal.code is Code.TRUNCATED and first.series_uid:
-                self.broken[first.series_key] = file.path
-            raise
-        self.files[file.path] = file
-        self.series[first.series_key] += headers
-
-
-def dicom_units(looked: Looked, ledger: Ledger, allowed: Allowed) -> Iterator[Unit]:
-    """Yield a unit for each volume of each series; what makes none is refused."""
-    for key, headers in looked.series.items():
-        if key in looked.broken:
-            refuse_all((header.path for header in headers), looked.broken[key], ledger)
-            continue
-        for copy, found in divide(headers, allowed):
-            if isinstance(found, Misfit):
-                for header in found.headers:
-                    ledger.refuse(header.path, found.refusal)
-            else:
-                yield _unit(found, looked.files, copy)
+    return Contents(bytes_of=lambda path: files[path][1], values_of=values_of)
 
 
 def refuse_all(paths: Iterable[Path], culprit: Path, ledger: Ledger) -> None:
@@ -183,9 +164,9 @@ def refuse_all(paths: Iterable[Path], culprit: Path, ledger: Ledger) -> None:
             ledger.refuse(path, RefusedError(Code.BROKEN_SERIES, sentence))
 
 
-def _unit(stack: Stack, files: Mapping[Path, File], copy: int) -> Unit:
+def _unit(stack: Stack, files: Mapping[Path, tuple[File, str]], copy: int) -> Unit:
     first = stack.headers[0]
-    members = tuple(files[header.path] for header in stack.headers)
+    members = tuple(files[header.path][0] for header in stack.headers)
     patient, number = first.series_key[:2]
     where = PurePosixPath(members[0].name).parent.as_posix()
     # A series without UID is known by where it lies.
@@ -204,4 +185,6 @@ def _unit(stack: Stack, files: Mapping[Path, File], copy: int) -> Unit:
         stack=stack,
         study_date=date_of(first.study_date),
         copy=copy,
+        digests=tuple(files[header.path][1] for header in stack.headers),
+        num_voxels=first.rows * first.columns * len(stack.headers),
     )

@@ -2,6 +2,9 @@
 
 What is read from may be a data set, or a mapping from keywords to values that describes one
 image of several in a file.
+
+Source: DICOM PS3.5 2024, 6.2 (padding of values); PS3.3, C.7.6.1 (image type, times), C.8.2.1 and
+C.8.3.1 (kernel, voltage, echoes, inversion), C.8.13.5.9 (diffusion).
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,7 +68,6 @@ def attributes(found: Said) -> dict[str, str]:
         "age": text(found.get("PatientAge")),
         "scanner": " ".join(filter(None, makers)),
         "sequence": next(filter(None, sequences), ""),
-        "units": text(found.get("Units")),
     }
     return {name: value for name, value in texts.items() if value}
 

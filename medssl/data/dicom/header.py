@@ -14,6 +14,8 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 from medssl.data.dicom import annotation
+from medssl.data.dicom.content import TAGS as CONTENT
+from medssl.data.dicom.content import content
 from medssl.data.dicom.elements import (
     Said,
     attributes,
@@ -27,10 +29,12 @@ from medssl.data.dicom.elements import (
 )
 from medssl.data.dicom.frames import ENHANCED, GROUPS, frames_of
 from medssl.data.dicom.mosaic import is_mosaic, tiles_of
+from medssl.data.dicom.native import Native, find_native
+from medssl.data.dicom.plain import plain_header
 from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
 
-TAGS = [
+TAGS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
     "Modality", "ImageType", "PatientID", "IssuerOfPatientID", "NumberOfFrames",
     "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing",
@@ -39,9 +43,10 @@ TAGS = [
     "TemporalPositionIdentifier", "AcquisitionNumber", "TriggerTime", "DiffusionBValue",
     "DiffusionGradientOrientation", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
     "ContentTime", "InstanceNumber", "BodyPartExamined", "PatientAge", "PatientSex",
-    "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence", "Units",
-    "StudyDate", "SeriesDate", *annotation.TAGS, *GROUPS,
-]  # fmt: skip
+    "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence",
+    "StudyDate", "SeriesDate", "BitsStored", "HighBit", "ModalityLUTSequence", *CONTENT,
+    *annotation.TAGS, *GROUPS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,7 @@ class Header:
         study_date: Its day in ISO's form; of it a case keeps the days since the patient's first.
         rescale: Slope and intercept, where they are of this image of the file alone.
         image: Its number in the file, from 1; none if the file is one image as it stands.
+        native: Where its pixels are, if they stand in the file as they are.
         tiles_across: Tiles along a side of the mosaic that it is a tile of; 0 if it is none.
         flaw: Why the images of the file cannot be told apart, if so.
         attributes: The few values of the patient and the machine that a case may keep.
@@ -104,6 +110,7 @@ class Header:
     study_date: str = ""
     rescale: tuple[float, float] | None = None
     image: int | None = None
+    native: Native | None = None
     tiles_across: int = 0
     flaw: tuple[Code, str] | None = None
 
@@ -119,9 +126,8 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
         RefusedError: If it is no DICOM file, or a damaged one.
     """
     try:
-        with quietly():
-            headers = _images(path, _dataset(path, list(TAGS)), only)
-            return [h for h in headers if only is None or h.flaw or h.image in only]
+        headers = _read(path, only)
+        return [h for h in headers if only is None or h.flaw or h.image in only]
     except FileNotFoundError as error:
         raise RefusedError(Code.UNREADABLE, "there is no such file") from error
     except PermissionError as error:
@@ -141,51 +147,91 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
         raise RefusedError(Code.UNREADABLE, sentence) from error
 
 
-def _dataset(path: Path, tags: list[str] | None) -> pydicom.Dataset:
+def _read(path: Path, only: Container[int | None] | None) -> list[Header]:
+    plain = plain_header(path, TAGS)
+    if plain is not None and _is_one_image(plain[0]):
+        return _images(path, plain[0], plain[0], plain[1], only)
+    with quietly():
+        found, end = _dataset(path, list(TAGS))
+        meta = {e.keyword: e.value for e in getattr(found, "file_meta", None) or ()}
+        return _images(path, found, meta, end, only)
+
+
+def _dataset(path: Path, tags: list[str] | None) -> tuple[pydicom.Dataset, int]:
+    """Return what stands before the pixels, and where that ends."""
     kept: Any = tags  # by keyword, which pydicom takes and does not declare
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=kept)
-    except InvalidDicomError:
-        with path.open("rb") as file:
-            start = file.read(2)
-        # Without preamble the data set begins at once, with group 0002 or 0008.
-        if start not in (b"\x02\x00", b"\x08\x00"):
-            raise
-        found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=kept, force=True)
-        if not str(found.get("SOPClassUID", "")).startswith("1.2.840.10008."):
-            raise
-        return found
+    with path.open("rb") as file:
+        try:
+            found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=kept)
+        except InvalidDicomError:
+            file.seek(0)
+            # Without preamble the data set begins at once, with group 0002 or 0008.
+            if file.read(2) not in (b"\x02\x00", b"\x08\x00"):
+                raise
+            file.seek(0)
+            found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=kept, force=True)
+            if not str(found.get("SOPClassUID", "")).startswith("1.2.840.10008."):
+                raise
+        return found, file.tell()
 
 
-def _images(path: Path, found: pydicom.Dataset, only: Container[int | None] | None) -> list[Header]:
+def _uid(value: str) -> UID:
+    return UID(value, validation_mode=pydicom.config.IGNORE)  # which would warn with the value
+
+
+def _is_one_image(found: Mapping[str, Any]) -> bool:
+    return _uid(found.get("SOPClassUID", "")).keyword not in ENHANCED and not is_mosaic(
+        text(found.get("ImageType"))
+    )
+
+
+def _images(
+    path: Path,
+    found: Said,
+    meta: Mapping[str, Any],
+    end: int,
+    only: Container[int | None] | None,
+) -> list[Header]:
     """Return the header of each image; of the file as a whole, if they cannot be told apart."""
-    meta = getattr(found, "file_meta", None) or {}
     sop_class = text(found.get("SOPClassUID")) or str(meta.get("MediaStorageSOPClassUID", ""))
+    syntax = _uid(str(meta.get("TransferSyntaxUID", "")))
     common = {
         "path": path,
-        "sop_class": UID(sop_class).keyword or sop_class,
-        "syntax": UID(str(meta.get("TransferSyntaxUID", ""))).name,
+        "sop_class": _uid(sop_class).keyword or sop_class,
+        "syntax": syntax.name,
     }
     try:
-        return list(_apart(found, common, only))
+        if isinstance(found, pydicom.Dataset) and (several := _apart(found, common, only)):
+            return list(several)
+        return [Header(**_parsed(found, common), native=find_native(path, found, syntax, end))]
     except RefusedError as refusal:
         return [Header(**_parsed(found, common), flaw=(refusal.code, refusal.sentence))]
 
 
 def _apart(
     found: pydicom.Dataset, common: Mapping[str, Any], only: Container[int | None] | None
-) -> Iterator[Header]:
+) -> Iterator[Header] | None:
+    """Return the headers of a file that holds several images."""
     if common["sop_class"] in ENHANCED:
-        for image, frame in frames_of(found, only):
-            slope, intercept = (number(frame.get(f"Rescale{n}")) for n in ("Slope", "Intercept"))
-            rescale = (1.0 if slope is None else slope, intercept or 0.0)
-            yield Header(**_parsed(frame, common), image=image, rescale=rescale)
-    elif is_mosaic(text(found.get("ImageType"))):
-        tiles, across = tiles_of(found, _dataset(common["path"], None))
-        for image, tile in enumerate(tiles, start=1):
-            yield Header(**_parsed(tile, common), image=image, tiles_across=across)
-    else:
-        yield Header(**_parsed(found, common))
+        return _frames(found, common, only)
+    if is_mosaic(text(found.get("ImageType"))):
+        return _tiles(found, common)
+    return None
+
+
+def _frames(
+    found: pydicom.Dataset, common: Mapping[str, Any], only: Container[int | None] | None
+) -> Iterator[Header]:
+    for image, frame in frames_of(found, only):
+        slope, intercept = (number(frame.get(f"Rescale{n}")) for n in ("Slope", "Intercept"))
+        rescale = (1.0 if slope is None else slope, intercept or 0.0)
+        yield Header(**_parsed(frame, common), image=image, rescale=rescale)
+
+
+def _tiles(found: pydicom.Dataset, common: Mapping[str, Any]) -> Iterator[Header]:
+    tiles, across = tiles_of(found, _dataset(common["path"], None)[0])
+    for image, tile in enumerate(tiles, start=1):
+        yield Header(**_parsed(tile, common), image=image, tiles_across=across)
 
 
 def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,6 +264,6 @@ def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
         "spacing_between_mm": number(found.get("SpacingBetweenSlices")),
         "contrast": contrast(found),
         "moments": moments(found),
-        "attributes": attributes(found) | annotation.burned_in(found),
+        "attributes": attributes(found) | content(found) | annotation.burned_in(found),
         "study_date": str(study_date(found) or ""),
     }

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medssl.data.dicom.header import Header
-from medssl.data.dicom.pixels import Pixels, read_frames, read_pixels
+from medssl.data.dicom.pixels import Pixels, native_pixels, read_frames, read_pixels
 
 
 def read_images(headers: Sequence[Header]) -> list[Pixels]:
@@ -27,6 +27,8 @@ def read_images(headers: Sequence[Header]) -> list[Pixels]:
 
 
 def _of_file(path: Path, headers: Sequence[Header]) -> list[Pixels]:
+    if headers[0].native is not None:
+        return [native_pixels(headers[0])]
     if headers[0].image is None:
         return [read_pixels(path)]
     if headers[0].tiles_across:

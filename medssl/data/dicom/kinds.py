@@ -114,5 +114,3 @@ def _require_one_image(header: Header) -> None:
         # What the file says is repeated only where it is a word of the standard.
         said = header.photometric if header.photometric in COLORS else "colored"
         raise RefusedError(Code.COLOR, f"its pixels are {said}, not gray")
-    if header.photometric == "MONOCHROME1":
-        raise RefusedError(Code.UNSUPPORTED, "its pixels are MONOCHROME1: large values are dark")

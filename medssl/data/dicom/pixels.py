@@ -7,19 +7,38 @@ PS3.5, 8.2 (transfer syntaxes).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pydicom
 import SimpleITK
 from jaxtyping import Shaped
 from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGExtended12Bit
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+)
 
+from medssl.data.dicom.header import Header
+from medssl.data.dicom.native import Native, read_native
 from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
 
 INTEGERS = (np.int16, np.uint16, np.int32)
+NATIVE = {
+    ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+}  # fmt: skip
+# Younger than pydicom's dictionary.
+NAMES = {
+    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
+    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
+    "1.2.840.10008.1.2.4.112": "JPEG XL",
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +72,21 @@ def read_pixels(path: Path) -> Pixels:
         raise RefusedError(Code.TRUNCATED, sentence, path) from error
 
 
+def native_pixels(header: Header) -> Pixels:
+    """Read a slice that stands in its file as it is.
+
+    Raises:
+        RefusedError: Naming the file, if it is not there any more, or not whole.
+    """
+    native = cast(Native, header.native)
+    try:
+        stored = read_native(header.path, native, header.rows, header.columns)
+    except OSError as error:
+        sentence = f"its pixels cannot be read ({type(error).__name__})"
+        raise RefusedError(Code.TRUNCATED, sentence, header.path) from error
+    return Pixels(_lower_bits(stored, native.used), native.slope, native.intercept)
+
+
 def read_frames(
     path: Path, numbers: Sequence[int], rescales: Sequence[tuple[float, float]]
 ) -> list[Pixels]:
@@ -80,8 +114,9 @@ def read_frames(
         raise RefusedError(refusal.code, refusal.sentence, path) from refusal
     except DAMAGE as error:
         syntax = UID(str((getattr(about, "file_meta", None) or {}).get("TransferSyntaxUID", "")))
-        code = Code.UNDECODABLE if _is_compressed(syntax) else Code.TRUNCATED
-        sentence = f"its frames cannot be read ({syntax_name(syntax)})"
+        is_native = not syntax or syntax in NATIVE
+        code = Code.TRUNCATED if is_native else Code.UNDECODABLE
+        sentence = f"its frames cannot be read ({_name(syntax)})"
         raise RefusedError(code, sentence, path) from error
     return [Pixels(stored, *rescale) for stored, rescale in zip(frames, rescales, strict=True)]
 
@@ -91,10 +126,26 @@ def values(slices: Sequence[Pixels]) -> Shaped[np.ndarray, "channel i j k"]:
     whole = all(float(p.slope).is_integer() and float(p.intercept).is_integer() for p in slices)
     dtype = _integers(slices) if whole else np.dtype(np.float32)
     rows, columns = slices[0].stored.shape
-    voxels = np.empty((1, columns, rows, len(slices)), dtype)
-    for k, pixels in enumerate(slices):
-        voxels[0, :, :, k] = (pixels.stored * pixels.slope + pixels.intercept).T
-    return voxels
+    stacked = np.empty((len(slices), rows, columns), dtype)
+    for values_of, pixels in zip(stacked, slices, strict=True):
+        if whole and pixels.slope == 1 and dtype.kind in "iu":
+            # In the type of the result, which holds it: overflow on the way cancels out.
+            offset = np.array(int(pixels.intercept)).astype(dtype)
+            np.add(pixels.stored.astype(dtype, copy=False), offset, out=values_of)
+        else:
+            values_of[:] = pixels.stored * pixels.slope + pixels.intercept
+    return _with_slices_last(stacked)[None]
+
+
+def _with_slices_last(
+    stacked: Shaped[np.ndarray, "k j i"],
+) -> Shaped[np.ndarray, "i j k"]:
+    """Turn the axes round row by row, which the processor's cache holds: five times as fast."""
+    num_slices, rows, columns = stacked.shape
+    turned = np.empty((columns, rows, num_slices), stacked.dtype)
+    for row in range(rows):
+        turned[:, row] = stacked[:, row].T
+    return turned
 
 
 def read_dataset(path: Path) -> pydicom.Dataset:
@@ -129,13 +180,13 @@ def _require_rescale(slope: float, intercept: float) -> None:
         raise RefusedError(Code.UNSUPPORTED, sentence)
 
 
-def _decoded(found: pydicom.Dataset, syntax: Any) -> Shaped[np.ndarray, "row column"]:
+def _decoded(found: pydicom.Dataset, syntax: UID) -> Shaped[np.ndarray, "row column"]:
     try:
         stored: np.ndarray = found.pixel_array
     except DAMAGE as error:
-        if _is_compressed(syntax):
+        if syntax not in NATIVE:
             sentence = (
-                f"nothing installed decodes its pixels ({syntax_name(syntax)}), or they are damaged"
+                f"nothing installed decodes its pixels ({_name(syntax)}), or they are damaged"
             )
             raise RefusedError(Code.UNDECODABLE, sentence) from error
         raise RefusedError(
@@ -147,13 +198,11 @@ def _decoded(found: pydicom.Dataset, syntax: Any) -> Shaped[np.ndarray, "row col
     return stored
 
 
-def syntax_name(syntax: UID) -> str:
-    """Return the standard's name of a transfer syntax; any other UID may say whose it is."""
-    return syntax.name if syntax.is_transfer_syntax else "an unknown transfer syntax"
-
-
-def _is_compressed(syntax: UID) -> bool:
-    return syntax.is_transfer_syntax and syntax.is_compressed and not syntax.is_deflated
+def _name(syntax: UID) -> str:
+    """Name a transfer syntax; the UID of a private one may say whose archive it is."""
+    if syntax in NAMES or not syntax:
+        return NAMES.get(syntax, "no transfer syntax")
+    return syntax.name if syntax.is_transfer_syntax else "a transfer syntax that is not DICOM's"
 
 
 def _used_bits(
@@ -164,9 +213,18 @@ def _used_bits(
     if int(found.get("HighBit", used - 1)) != used - 1 or not 0 < used <= bits:
         sentence = f"its pixels are {used} of {bits} bits up to bit {found.get('HighBit')}"
         raise RefusedError(Code.UNSUPPORTED, sentence)
-    native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    # Shifted up and down again: an arithmetic shift for signed types carries the sign.
-    return native if used == bits else (native << (bits - used)) >> (bits - used)
+    return _lower_bits(stored.astype(stored.dtype.newbyteorder("="), copy=False), used)
+
+
+def _lower_bits(
+    stored: Shaped[np.ndarray, "row column"], used: int
+) -> Shaped[np.ndarray, "row column"]:
+    """Keep the bits that are the pixel; an arithmetic shift for signed types carries the sign."""
+    unused = 8 * stored.dtype.itemsize - used
+    if unused == 0:
+        return stored
+    shifted = stored << unused
+    return np.right_shift(shifted, unused, out=shifted)
 
 
 def _by_simpleitk(path: Path) -> Pixels:

@@ -11,13 +11,13 @@ from decimal import InvalidOperation
 from functools import partial
 
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 # What pydicom raises on a file that is damaged; there is no common base.
 DAMAGE = (
     OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError,
     NotImplementedError, OverflowError, RuntimeError, struct.error, zlib.error, InvalidOperation,
-    InvalidDicomError,
+    InvalidDicomError, BytesLengthException,
 )  # fmt: skip
 
 

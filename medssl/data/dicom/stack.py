@@ -145,11 +145,19 @@ def _regrid(headers: Sequence[Header], allowed: Allowed) -> Regrid | None:
         shifts_vox=np.zeros_like(shifts) if drift is None else shifts,
         places_mm=np.linspace(0, extent_mm, len(along)) if gaps is None else along - along[0],
         sentence="; ".join(filter(None, [drift, gaps.sentence if gaps else None])),
+        padding=_padding(headers),
     )
     plane = headers[0].columns, headers[0].rows
     if any(new > MOST_PLANE * old for new, old in zip(regrid.plane(*plane), plane, strict=True)):
         raise RefusedError(Code.SHEARED, f"{regrid.sentence}: too far to be resampled")
     return regrid
+
+
+def _padding(headers: Sequence[Header]) -> float | None:
+    """Return the value that is none in all slices, if they declare the same one."""
+    said = {header.attributes.get("padding_value") for header in headers}
+    value = said.pop()
+    return None if said or value is None else float(value)
 
 
 def _uneven(along: Float64[np.ndarray, "slice"], rounding_mm: float) -> RefusedError | None:
@@ -169,10 +177,15 @@ def _uneven(along: Float64[np.ndarray, "slice"], rounding_mm: float) -> RefusedE
     times = np.round(gaps / usual)
     whole = np.abs(gaps - times * usual) <= 0.02 * usual * times + 2 * rounding_mm + OFF_PLACE_MM
     if len(wide) and whole.all() and times.min() >= 1:
-        missing = int((times - 1).sum())
+        absent_mm = [
+            along[gap] - along[0] + usual * step
+            for gap in wide
+            for step in range(1, int(times[gap]))
+        ]
         sentence = (
-            f"{missing} slices are missing: {_named(wide)} lie "
-            f"{_listed(gaps[wide])} mm apart, the others {usual:.4g} mm"
+            f"{len(absent_mm)} slices are missing: {_named(wide)} lie "
+            f"{_listed(gaps[wide])} mm apart, the others {usual:.4g} mm; "
+            f"there are none at {_listed(absent_mm)} mm from the first"
         )
         return RefusedError(Code.MISSING_SLICE, sentence)
     sentence = (
@@ -216,5 +229,6 @@ def _counted(gaps: np.ndarray) -> str:
     return ", ".join(words) + (" and more" if len(runs) > 20 else "")
 
 
-def _listed(values: np.ndarray) -> str:
-    return ", ".join(f"{value:.4g}" for value in values[:5])
+def _listed(values: Sequence[float] | np.ndarray) -> str:
+    words = [f"{value:.4g}" for value in values[:5]]
+    return ", ".join(words) + (" and more" if len(values) > 5 else "")

@@ -63,6 +63,15 @@ class DicomSeries:
                 f"{len(images)} images of {len(wanted)} files were asked for, {len(headers)} found"
             )
             raise DataError(msg)
+        return self.read_headers(headers)
+
+    def read_headers(self, headers: Sequence[Header]) -> Volume:
+        """Return the volume that images make whose headers are read already.
+
+        Raises:
+            RefusedError: If their geometry cannot be had right.
+            DataError: If they make several volumes.
+        """
         return self._read(headers, None)
 
     def _read(self, headers: Sequence[Header], frame: int | None) -> Volume:

@@ -144,7 +144,6 @@ def moved(_, k):
         ({"order": [(0, k) for k in range(7) if k != 4]}, Code.MISSING_SLICE, "slices 4-5 lie 5"),
         ({"NumberOfFrames": 8}, Code.MULTI_FRAME, "of 8 frames that describes 7"),
         ({"PerFrameFunctionalGroupsSequence": []}, Code.MULTI_FRAME, "describes 0 of them"),
-        ({"PhotometricInterpretation": "MONOCHROME1"}, Code.UNSUPPORTED, "large values are dark"),
     ],
 )
 def test_frames_off_an_even_grid_are_refused(tmp_path, written, how, code, sentence):

@@ -1,0 +1,55 @@
+"""The database behind a ledger and what was seen: on disk, so that memory does not grow."""
+
+import sqlite3
+from pathlib import Path
+
+# Raise it when the same file is seen, or the same volume is measured, otherwise than before.
+VERSION = 1
+KEPT = """
+CREATE TABLE IF NOT EXISTS stamp (text TEXT);
+CREATE TABLE IF NOT EXISTS looks (
+    path BLOB PRIMARY KEY, size_bytes INTEGER, changed_ns INTEGER, digest TEXT,
+    series TEXT, series_uid TEXT, broken TEXT, code TEXT, sentence TEXT, parts TEXT, found TEXT);
+CREATE INDEX IF NOT EXISTS looks_of_series ON looks (series);
+CREATE INDEX IF NOT EXISTS looks_of_uid ON looks (series_uid);
+CREATE INDEX IF NOT EXISTS looks_of_broken ON looks (broken);
+CREATE TABLE IF NOT EXISTS volumes (key TEXT PRIMARY KEY, found TEXT, is_used INTEGER);
+UPDATE volumes SET is_used = 0;
+"""
+OF_ONE_RUN = """
+DROP TABLE IF EXISTS files;
+DROP TABLE IF EXISTS uses;
+CREATE TABLE files (
+    place INTEGER PRIMARY KEY, path BLOB UNIQUE, name BLOB, stem BLOB, source INTEGER, role TEXT,
+    file_id TEXT, size_bytes INTEGER, changed_ns INTEGER,
+    code TEXT, sentence TEXT DEFAULT '', accepted INTEGER DEFAULT 0);
+CREATE INDEX files_of_stem ON files (stem);
+CREATE TABLE uses (place INTEGER, case_id TEXT, position INTEGER, image INTEGER);
+CREATE INDEX uses_of_file ON uses (place);
+"""
+
+
+def open_database(path: Path | None, stamp: str) -> sqlite3.Connection:
+    """Open the database, or one in memory; what was kept under another stamp is forgotten.
+
+    A transaction is begun.
+    """
+    if path is not None:
+        path.touch(mode=0o600)
+    base = sqlite3.connect(path or ":memory:", isolation_level=None)
+    base.executescript(KEPT + OF_ONE_RUN)
+    base.execute("BEGIN")
+    stamp = f"{VERSION} {stamp}"
+    if base.execute("SELECT text FROM stamp").fetchall() != [(stamp,)]:
+        for table in ("stamp", "looks", "volumes"):
+            base.execute(f"DELETE FROM {table}")
+        base.execute("INSERT INTO stamp VALUES (?)", (stamp,))
+    save(base)
+    return base
+
+
+def save(base: sqlite3.Connection) -> None:
+    """Make what was written so far outlive this process."""
+    if base.in_transaction:  # a full disk has ended it
+        base.execute("COMMIT")
+    base.execute("BEGIN")

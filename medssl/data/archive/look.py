@@ -1,0 +1,164 @@
+"""One look at a file: what its header says, as far as no other file is needed to say it."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medssl.data.dicom.header import Header, read_headers
+from medssl.data.dicom.kinds import require_slices
+from medssl.data.dicom.native import Native
+from medssl.data.formats import reader_of
+from medssl.data.readers import FileReader
+from medssl.data.verdicts import Code, RefusedError
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen in a file.
+
+    Args:
+        digest: Of its bytes.
+        headers: Of its images, if it holds slices.
+        shape: Of its volume, frames included, if its name says that it holds one.
+        parts: The files that hold the rest of its voxels.
+        series: What the files of one series share, as text.
+        series_uid: The series, where it says.
+        broken: The series that lacks an image since this file is damaged.
+        refusal: Why it cannot be taken, whatever else is there.
+    """
+
+    digest: str
+    headers: tuple[Header, ...] = ()
+    shape: tuple[int, ...] = ()
+    parts: tuple[Path, ...] = ()
+    series: str | None = None
+    series_uid: str | None = None
+    broken: str | None = None
+    refusal: tuple[Code, str] | None = None
+
+    def row(self) -> tuple[str | None, ...]:
+        """Return it as a database keeps it."""
+        code, sentence = self.refusal or (None, None)
+        parts = json.dumps([os.fsencode(part).hex() for part in self.parts])
+        found = json.dumps(
+            {"shape": self.shape, "headers": [_fields(header) for header in self.headers]}
+        )
+        return (
+            self.digest, self.series, self.series_uid, self.broken, code, sentence,
+            parts if self.parts else None, found,
+        )  # fmt: skip
+
+    @classmethod
+    def of(cls, row: Sequence[Any], path: Path) -> "Look":
+        """Return what a database kept of the file."""
+        digest, series, series_uid, broken, code, sentence, parts, found = row
+        kept = json.loads(found)
+        return cls(
+            digest=digest,
+            headers=tuple(_header(header, path) for header in kept["headers"]),
+            shape=tuple(kept["shape"]),
+            parts=tuple(Path(os.fsdecode(bytes.fromhex(p))) for p in json.loads(parts or "[]")),
+            series=series,
+            series_uid=series_uid,
+            broken=broken,
+            refusal=None if code is None else (Code(code), sentence),
+        )
+
+
+@dataclass(frozen=True)
+class Due:
+    """A file that is to be looked at.
+
+    Args:
+        path: The file.
+        size_bytes: Of its content.
+        known: Its digest at an earlier look, if only its date is another.
+    """
+
+    path: Path
+    size_bytes: int
+    known: str | None
+
+
+def look_at_all(batch: Sequence[Due]) -> list[tuple[Path, Look | None]]:
+    """Look at files; the answer is none for one whose digest is the one that is known."""
+    return [(due.path, look_at(due.path, due.known)) for due in batch]
+
+
+def look_at(path: Path, known: str | None = None) -> Look | None:
+    """Look at a file; the answer is none if its digest is the one that is known."""
+    try:
+        digest = _digest(path)
+    except RefusedError as refusal:
+        return Look("", refusal=(refusal.code, refusal.sentence))
+    if digest == known:
+        return None
+    reader = reader_of(path.name)
+    try:
+        return _volume(path, reader, digest) if reader else _slices(path, digest)
+    except RefusedError as refusal:
+        return Look(digest, refusal=(refusal.code, refusal.sentence))
+
+
+def _digest(path: Path) -> str:
+    """Hash a file's bytes; what is no regular file is never opened: it might not end."""
+    try:
+        if not path.is_file():
+            sentence = "a link that leads to no file, or no regular file"
+            raise RefusedError(Code.UNREADABLE, sentence)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except PermissionError as error:
+        raise RefusedError(Code.UNREADABLE, "reading it is not permitted") from error
+    except OSError as error:
+        sentence = f"it cannot be read: {error.strerror}"
+        raise RefusedError(Code.UNREADABLE, sentence) from error
+
+
+def _volume(path: Path, reader: FileReader, digest: str) -> Look:
+    shape, _ = reader.grid(path)
+    return Look(digest, shape=shape, parts=reader.parts(path))
+
+
+def _slices(path: Path, digest: str) -> Look:
+    if path.stat().st_size == 0:
+        raise RefusedError(Code.NOT_AN_IMAGE, "an empty file")
+    headers = read_headers(path)
+    first = headers[0]
+    series = json.dumps(first.series_key)
+    try:
+        require_slices(headers)
+    except RefusedError as refusal:
+        is_broken = refusal.code is Code.TRUNCATED and first.series_uid
+        return Look(
+            digest,
+            series_uid=first.series_uid,
+            broken=series if is_broken else None,
+            refusal=(refusal.code, refusal.sentence),
+        )
+    return Look(digest, headers=tuple(headers), series=series, series_uid=first.series_uid)
+
+
+def _fields(header: Header) -> dict[str, Any]:
+    return {
+        field.name: getattr(header, field.name)
+        for field in dataclasses.fields(header)
+        if field.name != "path"
+    }
+
+
+def _header(kept: dict[str, Any], path: Path) -> Header:
+    """Return a header with tuples where JSON has lists."""
+    fields = {name: _frozen(v) if type(v) is list else v for name, v in kept.items()}
+    fields["moments"] = {name: _frozen(value) for name, value in kept["moments"].items()}
+    fields["native"] = kept["native"] and Native(*kept["native"])
+    return Header(**fields, path=path)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if type(value) is list else value

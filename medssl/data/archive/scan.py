@@ -1,0 +1,43 @@
+"""Look at every file of an archive that is new or changed since the last look."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from medssl.data.archive.ledger import Ledger
+from medssl.data.archive.look import Due, Look, look_at_all
+from medssl.data.engine import SERIAL, Pool, map_bounded
+
+BATCH = 32  # files that are looked at as one piece of work
+SAVE_EVERY_S = 2.0  # what a killed run loses at most
+
+# What was due, and what was seen of it.
+Seen = tuple[list[Due], list[tuple[Path, Look | None]]]
+
+
+def scan(
+    ledger: Ledger,
+    pool: Pool = SERIAL,
+    progress: Callable[[Iterator[Seen]], Iterator[Seen]] = iter,
+) -> None:
+    """Look at what is due, and write down what was seen.
+
+    Args:
+        ledger: Where the files were opened.
+        pool: Who looks.
+        progress: Shows how far it is.
+    """
+    saved_s = time.monotonic()
+    done = map_bounded(
+        look_at_all,
+        ledger.looks.due(BATCH),
+        pool=pool,
+        memory_bytes=1,
+        cost_bytes=lambda _: 0,
+    )
+    for _, looks in progress(done):
+        ledger.looks.write(looks)
+        if time.monotonic() - saved_s > SAVE_EVERY_S:
+            ledger.save()
+            saved_s = time.monotonic()
+    ledger.save()

@@ -1,0 +1,106 @@
+"""Pixels that stand in a file as they are: where, and how to read them without the rest.
+
+Most of an archive is stored so; decoding it needs no more than the place and the number type.
+
+Source: DICOM PS3.5 2024, 7.1 (data elements), 8.1 (native pixel data), A.1, A.2 (syntaxes).
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Shaped
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from medssl.data.dicom.elements import Said, number
+from medssl.data.verdicts import Code, RefusedError
+
+PIXELS = b"\xe0\x7f\x10\x00"
+UNKNOWN_LENGTH = 0xFFFFFFFF
+
+
+class Native(NamedTuple):
+    """Where a file has its pixels, and what they are.
+
+    Args:
+        offset: Of the first byte.
+        bits: Of a pixel in the file.
+        used: How many of these are the pixel, the lower ones.
+        is_signed: Whether they are two's complement.
+        slope: From a stored number to a value.
+        intercept: The value of a stored 0.
+    """
+
+    offset: int
+    bits: int
+    used: int
+    is_signed: bool
+    slope: float
+    intercept: float
+
+
+def find_native(path: Path, found: Said, syntax: UID, end: int) -> Native | None:
+    """Return where the pixels of one image are; none if they need a decoder, or are not whole.
+
+    Args:
+        path: The file.
+        found: What stands before them.
+        syntax: How they are stored.
+        end: Where that ends.
+    """
+    bits, used = (_whole(found.get(name)) for name in ("BitsAllocated", "BitsStored"))
+    is_plain = (
+        syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+        and bits in (8, 16)
+        and 0 < used <= bits
+        and found.get("HighBit") == used - 1
+        and found.get("SamplesPerPixel") == 1
+        and not found.get("NumberOfFrames")
+        and "ModalityLUTSequence" not in found
+    )
+    if not is_plain:
+        return None
+    offset, length = _place(path, end, is_implicit=syntax == ImplicitVRLittleEndian)
+    needed = int(found.get("Rows") or 0) * int(found.get("Columns") or 0) * bits // 8
+    if not 0 < needed <= length or offset + needed > path.stat().st_size:
+        return None
+    slope, intercept = number(found.get("RescaleSlope")), number(found.get("RescaleIntercept"))
+    slope, intercept = 1.0 if slope is None else slope, intercept or 0.0
+    if not (np.isfinite([slope, intercept]).all() and slope != 0):
+        return None
+    return Native(offset, bits, used, found.get("PixelRepresentation") == 1, slope, intercept)
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _place(path: Path, end: int, *, is_implicit: bool) -> tuple[int, int]:
+    """Return offset and length of the pixel data; a length of 0 if it does not begin there."""
+    with path.open("rb") as file:
+        file.seek(end)
+        element = file.read(12)
+    size = 8 if is_implicit else 12
+    length = int.from_bytes(element[size - 4 : size], "little")
+    is_there = element[:4] == PIXELS and len(element) == 12 and length != UNKNOWN_LENGTH
+    return end + size, length if is_there else 0
+
+
+def read_native(
+    path: Path, native: Native, rows: int, columns: int
+) -> Shaped[np.ndarray, "row column"]:
+    """Read the stored numbers of an image.
+
+    Raises:
+        RefusedError: If the file ends before.
+    """
+    stored = np.fromfile(
+        path,
+        np.dtype(f"<{'i' if native.is_signed else 'u'}{native.bits // 8}"),
+        rows * columns,
+        offset=native.offset,
+    )
+    if stored.size != rows * columns:
+        sentence = "the file ends before or within its pixel data"
+        raise RefusedError(Code.TRUNCATED, sentence, path)
+    return stored.reshape(rows, columns)

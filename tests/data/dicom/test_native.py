@@ -1,0 +1,94 @@
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
+
+from medssl.data.dicom.header import read_headers
+from medssl.data.dicom.images import read_images
+from medssl.data.verdicts import Code, RefusedError
+
+
+@pytest.fixture
+def written(tmp_path, dicom, voxels, affine):
+    """Write one slice after a change; return its path and its header."""
+
+    def write(change=lambda found: None, **tags):
+        (path,) = dicom.write(tmp_path, voxels, affine, skip=range(1, 7), **tags)
+        found = pydicom.dcmread(path)
+        change(found)
+        found.save_as(path)
+        return path, read_headers(path)[0]
+
+    return write
+
+
+def stored(header):
+    (pixels,) = read_images([header])
+    return pixels.stored
+
+
+@pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian])
+def test_pixels_are_read_from_their_place(written, syntax):
+    def change(found):
+        if syntax:
+            found.file_meta.TransferSyntaxUID = syntax
+
+    path, header = written(change, RescaleSlope="2", RescaleIntercept="-7")
+    assert header.native is not None
+    assert header.native[-2:] == (2.0, -7.0)
+    np.testing.assert_array_equal(stored(header), pydicom.dcmread(path).pixel_array)
+
+
+@pytest.mark.parametrize(("used", "is_signed"), [(12, True), (12, False), (16, False)])
+def test_unused_bits_are_dropped_and_the_sign_kept(written, used, is_signed):
+    def change(found):
+        found.BitsStored, found.HighBit = used, used - 1
+        found.PixelRepresentation = int(is_signed)
+        values = np.frombuffer(found.PixelData, "<u2") & ((1 << used) - 1)
+        noise = 0b1010 << 12 if used == 12 else 0
+        found.PixelData = (values | noise).astype("<u2").tobytes()
+
+    path, header = written(change)
+    assert header.native is not None
+    plain = pydicom.dcmread(path)
+    values = np.frombuffer(plain.PixelData, "<u2").astype(int) & ((1 << used) - 1)
+    if is_signed:
+        values -= (values >> (used - 1)) << used
+    np.testing.assert_array_equal(stored(header).ravel(), values)
+
+
+def compress(found):
+    found.compress(RLELossless)
+
+
+def deflate(found):
+    found.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+
+
+@pytest.mark.parametrize("change", [compress, deflate])
+def test_what_needs_a_decoder_is_left_to_one(written, change):
+    path, header = written(change)
+    assert header.native is None
+    np.testing.assert_array_equal(stored(header), pydicom.dcmread(path).pixel_array)
+
+
+def test_a_file_that_lost_its_end_is_not_read_from_its_place(written):
+    path, _ = written()
+    path.write_bytes(path.read_bytes()[:-2])
+    (header,) = read_headers(path)
+    assert header.native is None
+    with pytest.raises(RefusedError) as caught:
+        read_images([header])
+    assert caught.value.code is Code.TRUNCATED
+
+
+def test_a_file_that_loses_its_end_later_is_refused(written):
+    path, header = written()
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(RefusedError, match="ends before or within its pixel data") as caught:
+        read_images([header])
+    assert caught.value.path == path
