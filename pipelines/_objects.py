@@ -1,6 +1,6 @@
 """DICOM segmentations and RT structure sets as labels: where the config asks for them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from medssl.config.stages.index import Root
 from medssl.data.archive.ledger import Ledger
@@ -43,7 +43,7 @@ def objects_of(
     return found
 
 
-def drawn_in(read: Sequence[tuple[Label, Case]], manifest: Manifest) -> dict[str, Objects]:
+def drawn_in(read: Iterable[tuple[Label, Case]], manifest: Manifest) -> dict[str, Objects]:
     """Return the objects of each case that has them as its label."""
     labeled = {case.case_id for case in manifest if case.label_uri is not None}
     return {

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from medssl.config.pacs import PacsSource, WebPacs
 from medssl.config.stages.index import Root
-from medssl.data.mirror import resolve
 from medssl.data.pacs import Pacs
 from medssl.data.pacs.dicomweb import Dicomweb
 from medssl.data.pacs.dimse import Dimse
@@ -16,13 +15,20 @@ from medssl.data.pacs.query import Query, Series
 from medssl.data.pacs.receive import receive
 from medssl.data.pacs.received import Received
 from medssl.errors import ConfigError
+from pipelines._hidden import place_of
 from pipelines._progress import track
 
 
-def folder_of(source: Root, private: Path) -> Path:
-    """Return the folder to index, after receiving what a PACS has and it has not."""
+def folder_of(number: int, source: Root, private: Path) -> Path:
+    """Return the folder to index, after receiving what a PACS has and it has not.
+
+    Args:
+        number: Which source it is.
+        source: What the config says of it.
+        private: Where what is received goes.
+    """
     if source.pacs is None:
-        return resolve(source.root or "")
+        return place_of(source.root or "", f"sources.{number}.root")
     folder = private / "received" / _name(source.pacs)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     asked = source.pacs.query

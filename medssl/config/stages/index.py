@@ -212,6 +212,8 @@ class Index:
         key: The secret of the pseudonyms; one is made where there is none.
         resample: Which series are resampled rather than refused.
         split: Which subjects are for what.
+        deidentified: A folder for de-identified copies of the DICOM files of all cases, apart
+            from all sources; none is written without it.
         scheduler: Who reads: `threads` or `processes` of this machine, or the address of a Dask
             scheduler, `tcp://host:port`, whose workers see the same files.
         jobs: How many read at a time; a Dask scheduler has its own number.
@@ -224,6 +226,7 @@ class Index:
     key: Path | None = None
     resample: Resample = Resample()
     split: Split = Split()
+    deidentified: Path | None = None
     scheduler: Scheduler = "threads"
     jobs: Count = 2
     memory_gib: Positive = 4.0

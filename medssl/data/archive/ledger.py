@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from medssl.data.archive.database import open_database, save
 from medssl.data.archive.looks import Looks
-from medssl.data.archive.private import path_text
+from medssl.data.archive.private import text_of
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.walk import File
 from medssl.data.verdicts import Code, RefusedError
@@ -217,7 +217,7 @@ class Ledger:
             " USING (place) ORDER BY place, uses.rowid"
         )
         return _table(
-            ((row[0], path_text(Path(os.fsdecode(row[1]))), *row[2:]) for row in rows), FILES
+            ((row[0], text_of(Path(os.fsdecode(row[1]))), *row[2:]) for row in rows), FILES
         )
 
     def _account(self, path: Path) -> tuple[int, str | None, str, int]:

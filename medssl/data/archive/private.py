@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from medssl.errors import DataError
 
+URI = "file://"
 FOLDER, KEY, FILES, LOOKS = "private", "key", "files.parquet", "looks.sqlite"
 
 
@@ -27,20 +28,6 @@ def open_private(output: Path) -> Path:
     return folder
 
 
-def path_text(path: Path) -> str:
-    """Return a path as text, although names on a disk need not be text, and old ones are not.
-
-    It reads as the path does, but for percent signs and bytes that are no UTF-8.
-    """
-    text = str(path).replace("%", "%25")
-    return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
-
-
-def path_of(text: str) -> Path:
-    """Return the path that a text of `path_text` stands for."""
-    return Path(os.fsdecode(unquote_to_bytes(text)))
-
-
 def write_files(table: pa.Table, folder: Path) -> None:
     """Write which file each id stands for, whole or not at all."""
     temporary = folder / f".{FILES}.part"
@@ -48,6 +35,23 @@ def write_files(table: pa.Table, folder: Path) -> None:
     temporary.touch(mode=0o600)
     pq.write_table(table, temporary)
     temporary.replace(folder / FILES)
+
+
+def text_of(path: Path) -> str:
+    """Return a path as a table keeps it: as it is, or as a URI if its bytes are no UTF-8."""
+    text = str(path.absolute())
+    return text if _is_utf8(text) else path.absolute().as_uri()
+
+
+def path_of(text: str) -> Path:
+    """Return the path that `text_of` made a text of."""
+    if not text.startswith(URI):
+        return Path(text)
+    return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(URI))))
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_files(output: Path) -> pa.Table:

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -14,6 +15,7 @@ from medssl.data.archive.looks import Group
 from medssl.data.archive.series import divide
 from medssl.data.archive.versions import Contents, Images, digest_of_values
 from medssl.data.archive.walk import File
+from medssl.data.dicom.dates import date_of
 from medssl.data.dicom.regrid import NOTHING, Allowed
 from medssl.data.dicom.stack import Stack
 from medssl.data.dicom.stacks import Misfit
@@ -40,6 +42,8 @@ class Unit:
         reader: What reads its one file, if it is no DICOM series.
         attributes: The whitelisted values of the header.
         stack: Its slices, if it is a DICOM series.
+        study_date: The day of its study, if it is known.
+        copy: Which of several series under its series UID it is of.
         digests: Of the bytes of each file.
         num_voxels: As the header says.
     """
@@ -55,8 +59,14 @@ class Unit:
     attributes: Mapping[str, str] = field(default_factory=dict)
     stack: Stack | None = None
     reader: FileReader | None = None
+    study_date: date | None = None
+    copy: int = 0
     digests: tuple[str, ...] = ()
     num_voxels: int = 0
+
+    def __repr__(self) -> str:
+        # Errors of an engine name what was worked on; paths and patients are not for logs.
+        return f"<a volume of {len(self.files)} files>"
 
     @property
     def source(self) -> int:
@@ -165,6 +175,8 @@ def _unit(stack: Stack, files: Mapping[Path, tuple[File, str]], copy: int) -> Un
         frame=stack.frame,
         attributes=first.attributes,
         stack=stack,
+        study_date=date_of(first.study_date),
+        copy=copy,
         digests=tuple(files[header.path][1] for header in stack.headers),
         num_voxels=first.rows * first.columns * len(stack.headers),
     )

@@ -8,10 +8,13 @@ C.8.3.1 (kernel, voltage, echoes, inversion), C.8.13.5.9 (diffusion).
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pydicom
+
+from medssl.data.dicom.dates import date_of
 
 # Steps and positions that bodies and scanners have room for; others are damage.
 LEAST_MM, MOST_MM = 1e-6, 1e6
@@ -68,9 +71,14 @@ def attributes(found: Said) -> dict[str, str]:
         "age": text(found.get("PatientAge")),
         "scanner": " ".join(filter(None, makers)),
         "sequence": next(filter(None, sequences), ""),
-        "burned_in": text(found.get("BurnedInAnnotation")).replace("NO", ""),
     }
     return {name: value for name, value in texts.items() if value}
+
+
+def study_date(found: Said) -> date | None:
+    """Return the day of the study, by its own date or else by those of its parts."""
+    days = (date_of(text(found.get(f"{part}Date"))) for part in ("Study", "Series", "Acquisition"))
+    return next((day for day in days if day is not None), None)
 
 
 def text(value: object) -> str:

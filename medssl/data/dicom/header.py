@@ -14,6 +14,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
+from medssl.data.dicom import annotation
 from medssl.data.dicom.bounded import open_bounded, read_head
 from medssl.data.dicom.content import TAGS as CONTENT
 from medssl.data.dicom.content import content
@@ -25,6 +26,7 @@ from medssl.data.dicom.elements import (
     number,
     numbers,
     rounding,
+    study_date,
     text,
 )
 from medssl.data.dicom.frames import ENHANCED, GROUPS, frames_of
@@ -44,8 +46,8 @@ TAGS = (
     "DiffusionGradientOrientation", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
     "ContentTime", "InstanceNumber", "BodyPartExamined", "PatientAge", "PatientSex",
     "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence",
-    "BurnedInAnnotation", "BitsStored", "HighBit", "ModalityLUTSequence", "FrameOfReferenceUID",
-    *CONTENT, *GROUPS,
+    "StudyDate", "SeriesDate", "BitsStored", "HighBit", "ModalityLUTSequence",
+    "FrameOfReferenceUID", *CONTENT, *annotation.TAGS, *GROUPS,
 )  # fmt: skip
 
 
@@ -77,6 +79,7 @@ class Header:
         spacing_between_mm: SpacingBetweenSlices, where the file says.
         contrast: What must agree within a volume: image type, echo, kernel and the like.
         moments: What may tell the frames of a series apart, by the tag's name.
+        study_date: Its day in ISO's form; of it a case keeps the days since the patient's first.
         rescale: Slope and intercept, where they are of this image of the file alone.
         image: Its number in the file, from 1; none if the file is one image as it stands.
         native: Where its pixels are, if they stand in the file as they are.
@@ -108,6 +111,7 @@ class Header:
     contrast: tuple[object, ...]
     moments: Mapping[str, Any]
     attributes: Mapping[str, str]
+    study_date: str = ""
     rescale: tuple[float, float] | None = None
     image: int | None = None
     native: Native | None = None
@@ -276,5 +280,6 @@ def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
         "spacing_between_mm": number(found.get("SpacingBetweenSlices")),
         "contrast": contrast(found),
         "moments": moments(found),
-        "attributes": attributes(found) | content(found),
+        "attributes": attributes(found) | content(found) | annotation.burned_in(found),
+        "study_date": str(study_date(found) or ""),
     }

@@ -46,6 +46,10 @@ BY_MODALITY = {
 }
 # Every object of these is a slice: without rows or pixels the file has lost its end.
 SLICES = {"CTImageStorage", "MRImageStorage", "PositronEmissionTomographyImageStorage"}
+COLORS = {
+    "RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT",
+    "HSV", "ARGB", "CMYK", "XYB",
+}  # fmt: skip
 SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM"}
 
 
@@ -123,6 +127,6 @@ def _require_one_image(header: Header) -> None:
         sentence = f"{header.num_frames} frames of an object that describes them as one image"
         raise RefusedError(Code.MULTI_FRAME, sentence)
     if header.samples != 1 or header.photometric not in ("MONOCHROME2", "MONOCHROME1"):
-        raise RefusedError(
-            Code.COLOR, f"its pixels are {header.photometric or 'colored'}, not gray"
-        )
+        # What the file says is repeated only where it is a word of the standard.
+        said = header.photometric if header.photometric in COLORS else "colored"
+        raise RefusedError(Code.COLOR, f"its pixels are {said}, not gray")

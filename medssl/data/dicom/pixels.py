@@ -48,7 +48,7 @@ def read_pixels(path: Path) -> Pixels:
     """
     try:
         with quietly():
-            return _read(_dataset(path))
+            return _read(read_dataset(path))
     except RefusedError as refusal:
         raise RefusedError(refusal.code, refusal.sentence, path) from refusal
     except DAMAGE as error:
@@ -124,8 +124,8 @@ def _with_slices_last(
     return turned
 
 
-def _dataset(path: Path) -> pydicom.Dataset:
-    """Read a file that was seen to be DICOM; one without preamble says its syntax by its bytes."""
+def read_dataset(path: Path) -> pydicom.Dataset:
+    """Read all of a file seen to be DICOM; one without preamble says its syntax by its bytes."""
     with open_bounded(path) as file:
         found = read_all(file)
     if "TransferSyntaxUID" not in found.file_meta:
@@ -154,7 +154,7 @@ def _frames(path: Path, indices: Sequence[int]) -> list[Shaped[np.ndarray, "row 
         about = read_head(file, ["BitsStored", "HighBit"])
         if about.file_meta.TransferSyntaxUID in NATIVE:
             return [_used_bits(stored, about) for stored in iter_pixels(file, indices=indices)]
-    found = _dataset(path)
+    found = read_dataset(path)
     return [_used_bits(stored, found) for stored in frames_at(found, indices)]
 
 

@@ -21,7 +21,6 @@ from medssl.data.readers._grids import (
 )
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume
-from medssl.errors import DataError
 from medssl.geometry import Affine, lps_to_ras
 
 MOST_HEADER = 1 << 20  # bytes; a header of text that is longer is none
@@ -32,16 +31,14 @@ def header_text(path: Path) -> list[str]:
     """Return the lines at the head of a file, as far as they can be a header.
 
     Raises:
-        RefusedError: If it cannot be read.
-        DataError: If it is not there.
+        RefusedError: If it cannot be read, or is not there.
     """
     check_regular(path)
     try:
         with path.open("rb") as file:
             lines = file.read(MOST_HEADER).decode("latin-1").split("\n")
     except FileNotFoundError as error:
-        msg = f"there is no file {path}"
-        raise DataError(msg) from error
+        raise RefusedError(Code.UNREADABLE, "there is no such file", path) from error
     except OSError as error:
         sentence = f"it cannot be read ({type(error).__name__})"
         raise RefusedError(Code.UNREADABLE, sentence, path) from error

@@ -24,7 +24,6 @@ from medssl.data.readers._grids import (
 )
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume
-from medssl.errors import DataError
 from medssl.geometry import Affine
 
 __all__ = ["Nifti"]
@@ -115,8 +114,7 @@ def _load(path: Path) -> nibabel.Nifti1Image:
     try:
         image = _kind(path).from_filename(path)
     except FileNotFoundError as error:
-        msg = f"there is no file {path}"
-        raise DataError(msg) from error
+        raise RefusedError(Code.UNREADABLE, "there is no such file", path) from error
     except PermissionError as error:
         raise RefusedError(Code.UNREADABLE, "reading it is not permitted", path) from error
     except UNREADABLE as error:
