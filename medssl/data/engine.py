@@ -4,6 +4,7 @@ Threads suffice where the work releases the interpreter (decompress, resample, c
 Processes and clusters are Dask's: a worker that dies is replaced, and its work done again.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -117,6 +118,7 @@ def _processes(jobs: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster  # a second that threads save
 
     with (
+        _environment_kept(),
         LocalCluster(
             n_workers=jobs,
             threads_per_worker=1,
@@ -131,11 +133,23 @@ def _processes(jobs: int) -> Iterator[Any]:
 
 
 @contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Undo what Dask sets for its workers here too: a thread each, for all that we start later."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextmanager
 def _connected(address: str) -> Iterator[Any]:
     from distributed import Client  # a second that threads save
 
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=5)
     except (OSError, TimeoutError, ValueError) as error:
         msg = (
             f"no Dask scheduler answers at {address} ({type(error).__name__}); start one with "

@@ -151,6 +151,7 @@ def die_once(unit):
 @pytest.mark.slow
 def test_work_of_a_process_that_is_killed_is_done_by_another(tmp_path):
     units = [(number, str(tmp_path)) for number in range(8)]
+    environment = dict(os.environ)
     with open_pool("processes", 2) as pool:
         done = list(
             map_bounded(die_once, units, pool=pool, memory_bytes=1000, cost_bytes=lambda _: 1)
@@ -158,6 +159,7 @@ def test_work_of_a_process_that_is_killed_is_done_by_another(tmp_path):
     assert (tmp_path / "died").exists()
     assert [square for _, (square, _) in done] == [number * number for number in range(8)]
     assert os.getpid() not in {pid for _, (_, pid) in done}
+    assert dict(os.environ) == environment  # a thread for each worker is no rule for us
 
 
 def test_a_scheduler_that_is_not_there_is_named_with_what_to_do():

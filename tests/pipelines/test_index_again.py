@@ -79,7 +79,7 @@ def written(folder):
     return {
         path.relative_to(folder): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".sqlite"
+        if path.is_file() and path.name not in ("looks.sqlite", "config.yaml")
     }
 
 
@@ -135,6 +135,16 @@ def test_what_changed_or_is_gone_is_known_no_more(tmp_path, archive):
     kept = (tmp_path / "out" / "private" / "looks.sqlite").read_bytes()
     assert b"v4.nii.gz" in kept
     assert b"v5.nii.gz" not in kept
+
+
+@pytest.mark.parametrize("damage", [b"no database", b"SQLite format 3\0" + bytes(range(256)) * 40])
+def test_damaged_notes_are_made_anew(tmp_path, archive, damage):
+    first, _ = index(tmp_path)
+    (tmp_path / "out" / "private" / "looks.sqlite").write_bytes(damage)
+    again, opened = index(tmp_path)
+    assert len(opened) == 80
+    assert again == first
+    assert index(tmp_path)[1] == set()
 
 
 def test_what_was_refused_is_not_read_again(tmp_path, archive):

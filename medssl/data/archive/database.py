@@ -5,8 +5,9 @@ from pathlib import Path
 
 # Raise it when the same file is seen, or the same volume is measured, otherwise than before.
 VERSION = 2
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+STAMP = "CREATE TABLE IF NOT EXISTS stamp (text TEXT)"
 KEPT = """
-CREATE TABLE IF NOT EXISTS stamp (text TEXT);
 CREATE TABLE IF NOT EXISTS looks (
     path BLOB PRIMARY KEY, size_bytes INTEGER, changed_ns INTEGER, digest TEXT,
     series TEXT, series_uid TEXT, broken TEXT, code TEXT, sentence TEXT, parts TEXT, found TEXT);
@@ -32,19 +33,41 @@ CREATE INDEX uses_of_file ON uses (place);
 def open_database(path: Path | None, stamp: str) -> sqlite3.Connection:
     """Open the database, or one in memory; what was kept under another stamp is forgotten.
 
-    A transaction is begun.
+    So is all of a database that is damaged. A transaction is begun.
     """
-    if path is not None:
-        path.touch(mode=0o600)
-    base = sqlite3.connect(path or ":memory:", isolation_level=None)
-    base.executescript(KEPT + OF_ONE_RUN)
-    base.execute("BEGIN")
-    stamp = f"{VERSION} {stamp}"
-    if base.execute("SELECT text FROM stamp").fetchall() != [(stamp,)]:
-        for table in ("stamp", "looks", "volumes"):
-            base.execute(f"DELETE FROM {table}")
-        base.execute("INSERT INTO stamp VALUES (?)", (stamp,))
-    save(base)
+    if path is None:
+        return _opened(":memory:", stamp)
+    path.touch(mode=0o600)
+    try:
+        return _opened(path, stamp)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode not in DAMAGED:
+            raise
+    path.unlink()
+    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    return _opened(path, stamp)
+
+
+def _opened(path: Path | str, stamp: str) -> sqlite3.Connection:
+    base = sqlite3.connect(path, isolation_level=None)
+    try:
+        # Whoever kills this process finds it whole; after a power cut it may be damaged.
+        base.execute("PRAGMA synchronous = OFF")
+        base.execute("BEGIN")
+        base.execute(STAMP)
+        stamp = f"{VERSION} {stamp}"
+        if base.execute("SELECT text FROM stamp").fetchall() != [(stamp,)]:
+            for table in ("looks", "volumes"):
+                base.execute(f"DROP TABLE IF EXISTS {table}")
+            base.execute("DELETE FROM stamp")
+            base.execute("INSERT INTO stamp VALUES (?)", (stamp,))
+        for statement in (KEPT + OF_ONE_RUN).split(";"):
+            base.execute(statement)
+        save(base)
+    except sqlite3.Error:
+        base.close()
+        raise
     return base
 
 
