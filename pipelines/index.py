@@ -3,7 +3,8 @@
 medssl index configs/index/hippocampus.yaml
 
 Written below the output folder: `private/` (0700; the key of the pseudonyms, and the one table
-that says which file an id stands for), `verdicts.parquet`, and last `manifest.parquet`.
+that says which file an id stands for), `verdicts.parquet`, `layouts.json` where sources have
+layouts, and last `manifest.parquet`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,7 @@ from medssl.data.verdicts import Code, RefusedError
 from medssl.errors import DataError
 from medssl.tracking import DatasetRecord
 from pipelines._files import write_table
+from pipelines._layouts import layouts_in, write_layouts
 from pipelines._progress import track
 
 # What reading a volume holds at its peak, a voxel: stored, decoded, rescaled and hashed.
@@ -52,7 +54,7 @@ def run(cfg: Index) -> None:
     allowed = Allowed(tilted=cfg.resample.tilted, uneven=cfg.resample.uneven)
     with (
         build(cfg.tracker).run(f"index {cfg.output.name}", config=dump(cfg)) as run,
-        closing(Ledger(Pseudonyms(key), private / LOOKS)) as ledger,
+        closing(Ledger(Pseudonyms(key), private / LOOKS, layouts_in(cfg.sources))) as ledger,
         open_pool(cfg.scheduler, cfg.jobs) as pool,
     ):
         # Files
@@ -73,6 +75,7 @@ def run(cfg: Index) -> None:
         # Result
         write_files(ledger.files(), private)
         write_table(ledger.verdicts(), cfg.output / "verdicts.parquet")
+        write_layouts(cfg.sources, cfg.output)
         write_manifest(manifest, cfg.output / "manifest.parquet")
         ledger.looks.forget_the_rest()
         profile = _profile(manifest, ledger)
@@ -185,7 +188,7 @@ class _Tables:
     @classmethod
     def read(cls, root: Root, ledger: Ledger) -> "_Tables":
         rows = {}
-        if root.attributes is not None:
+        if root.attributes is not None and root.attributes.csv is not None:
             csv = resolve(root.attributes.csv)
             rows = tables.attributes(csv, root.attributes.image, root.attributes.columns)
         return cls(root, _subject(root, ledger), rows)
@@ -196,8 +199,14 @@ class _Tables:
             modality=self.root.modality,
             site=self.root.site,
             group=self.root.group,
-            attributes=self.attributes.get(unit.name, ()),
+            attributes=self._attributes(unit),
         )
+
+    def _attributes(self, unit: Unit) -> tuple[tuple[str, str], ...]:
+        said = self.root.attributes
+        if said is not None and said.regex is not None:
+            return tables.attributes_in(said.regex, unit.files[0].name)
+        return self.attributes.get(unit.name, ())
 
 
 def _subject(root: Root, ledger: Ledger) -> Callable[[Unit], str | None]:
@@ -267,7 +276,8 @@ def _labeled(
     """Yield the cases with their splits and labels."""
     groups = connected([c.subject_id for _, c in read], [c.digest for _, c in read])
     rule = Rule(rule=split.rule, test=split.test, val=split.val, seed=split.seed)
-    names = assign(groups, [label is not None for label, _ in read], rule)
+    labeled = [label is not None or c.label_uri is not None for label, c in read]
+    names = assign(groups, labeled, rule, [c.split for _, c in read])
     for (label, case), name in zip(read, names, strict=True):
         yield _with_label(replace(case, split=name), label, ledger)
 

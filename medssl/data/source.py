@@ -3,7 +3,8 @@
 Besides `index` this is the one place that reads the private table of real paths.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from medssl.data.archive.private import FILES, LOOKS, read_files
 from medssl.data.archive.private import FOLDER as PRIVATE
 from medssl.data.dicom.regrid import Allowed
 from medssl.data.formats import reader_of
+from medssl.data.layouts import Layout
 from medssl.data.manifest import Case
 from medssl.data.readers.dicom_series import DicomSeries
 from medssl.data.verdicts import Code, RefusedError
@@ -22,6 +24,7 @@ from medssl.data.volume import Volume
 from medssl.errors import DataError
 from medssl.geometry import same_grid
 
+LAYOUT = "layout:"  # at the head of an id; the source's number, a slash and the file's follow
 # `index` decided which series to take; what it did not allow is in no case.
 ALL = Allowed(tilted=True, uneven=True)
 
@@ -52,9 +55,11 @@ class Source:
 
     Args:
         folder: The output folder of `index`.
+        layouts: What `layouts.json` there describes, by the same names.
     """
 
     folder: Path
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
 
     def image(self, case: Case) -> Volume:
         """Return the image on the grid and in the axis order of its files, rescaled.
@@ -78,7 +83,7 @@ class Source:
         """
         if case.label_uri is None:
             return None
-        label = self._read(case.label_uri, None)
+        label = self._read_label(case.label_uri, case.frame)
         affine = np.array(case.affine, np.float64).reshape(4, 4)
         if not same_grid(label.voxels.shape[1:], label.affine, case.shape, affine):
             msg = (
@@ -103,7 +108,24 @@ class Source:
             raise DataError(msg)
         return self._kept.series[case_id]
 
+    def _read_label(self, uri: str, frame: int | None) -> Volume:
+        if uri.startswith(LAYOUT):
+            layout, path = self._laid_out(uri)
+            return layout.read_label(path, frame=frame)
+        return self._read(uri, None)
+
+    def _laid_out(self, uri: str) -> tuple[Layout, Path]:
+        """Return what reads a file with a layout, and the file."""
+        number, _, name = uri.removeprefix(LAYOUT).partition("/")
+        if number not in self.layouts:
+            msg = f"{self.folder} has no layout for {uri!r}; index the archive again"
+            raise DataError(msg)
+        return self.layouts[number], self._file(f"file:{name}")
+
     def _read(self, uri: str, frame: int | None) -> Volume:
+        if uri.startswith(LAYOUT):
+            layout, path = self._laid_out(uri)
+            return layout.read(path, frame=frame)
         path = self._file(uri)
         reader = reader_of(path.name)
         if reader is None:

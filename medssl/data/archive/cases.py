@@ -8,13 +8,14 @@ import numpy as np
 
 from medssl.data.archive.ledger import Ledger, Use
 from medssl.data.archive.units import Unit, refuse_all
+from medssl.data.layouts import Held
 from medssl.data.manifest import Case
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume, digest
 from medssl.geometry import spacing_mm
 
 OLDEST = 89  # years; above, an age identifies, and is given as 90
-OF_SOME = ("units", "burned_in")  # attributes of the header that few cases have
+OF_SOME = ("units", "burned_in", "orientation")  # attributes of the header that few cases have
 PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 
 
@@ -123,7 +124,7 @@ def refuse(unit: Unit, refusal: RefusedError, ledger: Ledger) -> None:
 def take(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
     """Accept the files of a unit and return its case.
 
-    The case's split is `train`: which one it is to be in depends on the others.
+    Its split is the one that its file names, or empty: which it is to be in depends on the others.
     """
     case = describe(unit, found, ledger, known)
     for use in uses(unit, case.case_id):
@@ -147,6 +148,7 @@ def describe(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
     case_id = hidden("case", unit.identity)
     patient = known.subject or unit.patient
     first = ledger.file_id(unit.files[0].path)
+    held = unit.held or Held()
     return Case(
         case_id=case_id,
         digest=found.digest,
@@ -155,7 +157,9 @@ def describe(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
         study_id=unit.study and hidden("study", f"{patient}|{unit.study}"),
         series_id=unit.series and hidden("series", f"{patient}|{unit.series}"),
         modality=known.modality or unit.modality,
-        image_uri=f"file:{first}" if unit.stack is None else f"series:{case_id}",
+        image_uri=_image_uri(unit, first, case_id),
+        # Of a file that holds both, one name is enough.
+        label_uri=_image_uri(unit, first, case_id) if held.has_label else None,
         shape=list(found.shape),
         spacing_mm=spacing_mm(np.array(found.affine).reshape(4, 4)).tolist(),
         affine=list(found.affine),
@@ -168,9 +172,16 @@ def describe(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
         sex=sex(unit.attributes.get("sex", "")),
         attributes=dict(known.attributes) | _kept(unit, found),
         group=known.group,
-        split="train",
+        labels=[{"class_name": name, "box_mm": None} for name in held.classes] or None,
+        split=held.split,
         bytes=found.bytes,
     )
+
+
+def _image_uri(unit: Unit, file_id: str, case_id: str) -> str:
+    if unit.stack is not None:
+        return f"series:{case_id}"
+    return f"file:{file_id}" if unit.held is None else f"layout:{unit.source}/{file_id}"
 
 
 def age_years(text: str) -> float | None:

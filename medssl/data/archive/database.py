@@ -4,11 +4,11 @@ import sqlite3
 from pathlib import Path
 
 # Raise it when the same file is seen, or the same volume is measured, otherwise than before.
-VERSION = 1
+VERSION = 2
+STAMP = "CREATE TABLE IF NOT EXISTS stamp (text TEXT)"
 KEPT = """
-CREATE TABLE IF NOT EXISTS stamp (text TEXT);
 CREATE TABLE IF NOT EXISTS looks (
-    path BLOB PRIMARY KEY, size_bytes INTEGER, changed_ns INTEGER, digest TEXT,
+    path BLOB PRIMARY KEY, size_bytes INTEGER, changed_ns INTEGER, layout TEXT, digest TEXT,
     series TEXT, series_uid TEXT, broken TEXT, code TEXT, sentence TEXT, parts TEXT, found TEXT);
 CREATE INDEX IF NOT EXISTS looks_of_series ON looks (series);
 CREATE INDEX IF NOT EXISTS looks_of_uid ON looks (series_uid);
@@ -21,7 +21,7 @@ DROP TABLE IF EXISTS files;
 DROP TABLE IF EXISTS uses;
 CREATE TABLE files (
     place INTEGER PRIMARY KEY, path BLOB UNIQUE, name BLOB, stem BLOB, source INTEGER, role TEXT,
-    file_id TEXT, size_bytes INTEGER, changed_ns INTEGER,
+    file_id TEXT, size_bytes INTEGER, changed_ns INTEGER, layout TEXT,
     code TEXT, sentence TEXT DEFAULT '', accepted INTEGER DEFAULT 0);
 CREATE INDEX files_of_stem ON files (stem);
 CREATE TABLE uses (place INTEGER, case_id TEXT, position INTEGER, image INTEGER);
@@ -37,13 +37,15 @@ def open_database(path: Path | None, stamp: str) -> sqlite3.Connection:
     if path is not None:
         path.touch(mode=0o600)
     base = sqlite3.connect(path or ":memory:", isolation_level=None)
-    base.executescript(KEPT + OF_ONE_RUN)
+    base.execute(STAMP)
     base.execute("BEGIN")
     stamp = f"{VERSION} {stamp}"
     if base.execute("SELECT text FROM stamp").fetchall() != [(stamp,)]:
-        for table in ("stamp", "looks", "volumes"):
-            base.execute(f"DELETE FROM {table}")
+        for table in ("looks", "volumes"):
+            base.execute(f"DROP TABLE IF EXISTS {table}")
+        base.execute("DELETE FROM stamp")
         base.execute("INSERT INTO stamp VALUES (?)", (stamp,))
+    base.executescript(KEPT + OF_ONE_RUN)  # which commits what was begun
     save(base)
     return base
 
