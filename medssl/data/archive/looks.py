@@ -64,7 +64,10 @@ class Looks:
             (place, count),
         ).fetchall():
             place = rows[-1][0]
-            yield [Due(_path(row[1]), *row[2:4], self.layouts.get(row[4])) for row in rows]
+            yield [
+                Due(_path(path), size_bytes, known, self.layouts.get(source))
+                for _, path, size_bytes, known, source in rows
+            ]
 
     def write(self, looks: Sequence[tuple[Path, Look | None]]) -> None:
         """Write down what was seen; where it is none, the file is as it was under another date."""

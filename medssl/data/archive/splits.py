@@ -9,7 +9,6 @@ from jaxtyping import Int
 
 from medssl.errors import DataError
 
-
 FROM_TRAINING = ("train", "val", "test")
 
 

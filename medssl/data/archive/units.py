@@ -120,7 +120,7 @@ def _of_file(file: File, look: Look, ledger: Ledger) -> Iterator[Unit]:
             attributes=layout.attributes if layout else {},
             digests=(look.digest, *(ledger.looks.digest(part.path) for part in parts)),
             num_voxels=math.prod(look.shape[:3]),
-            layout=layout and repr(layout),
+            layout=repr(layout) if layout else None,
             held=held,
         )
 
