@@ -18,6 +18,7 @@ from medssl.errors import DataError
 
 # What the library raises on damage; which one depends on where it lies.
 DAMAGED = (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError)
+FEW = 16  # numbers of an attribute; one with more is no spacing
 MOST_PACKED = 1100  # deflate turns at most 1032 bytes into one
 
 
@@ -34,9 +35,9 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise DataError(msg)
     if not path.is_file():
         raise RefusedError(Code.UNREADABLE, "no regular file", path)
+    if not h5py.is_hdf5(path):
+        raise RefusedError(Code.NOT_AN_IMAGE, "named HDF5, but it is none", path)
     try:
-        if not h5py.is_hdf5(path):
-            raise RefusedError(Code.NOT_AN_IMAGE, "named HDF5, but it is none", path)
         file = h5py.File(path, "r", locking=False)
     except DAMAGED as error:
         if "truncated" in str(error):
@@ -53,14 +54,11 @@ def find(file: h5py.File, key: str) -> h5py.Dataset | None:
     Raises:
         RefusedError: If it is no data set of real numbers that lies whole in this file.
     """
-    try:
+    with _refusing(Code.UNREADABLE, f"what lies under {key!r} cannot be looked at"):
         found = _find(file, key)
         if found is not None:
             _check(found, key)
-    except DAMAGED as error:
-        sentence = f"what lies under {key!r} cannot be looked at ({type(error).__name__}): damaged"
-        raise RefusedError(Code.UNREADABLE, sentence) from error
-    return found
+        return found
 
 
 def read(data: h5py.Dataset, where: tuple[int | slice, ...] = ()) -> Shaped[np.ndarray, "..."]:
@@ -69,11 +67,8 @@ def read(data: h5py.Dataset, where: tuple[int | slice, ...] = ()) -> Shaped[np.n
     Raises:
         RefusedError: If they cannot be had.
     """
-    try:
+    with _refusing(Code.TRUNCATED, "its voxels cannot be read"):
         return np.asarray(data[where])
-    except DAMAGED as error:
-        sentence = f"its voxels cannot be read ({type(error).__name__}): cut off or damaged"
-        raise RefusedError(Code.TRUNCATED, sentence) from error
 
 
 def attribute(thing: h5py.Dataset | h5py.File, name: str) -> Shaped[np.ndarray, "..."] | None:
@@ -82,15 +77,24 @@ def attribute(thing: h5py.Dataset | h5py.File, name: str) -> Shaped[np.ndarray, 
     Raises:
         RefusedError: If it cannot be read.
     """
-    try:
+    with _refusing(Code.UNREADABLE, f"its attribute {name!r} cannot be read"):
         if name not in thing.attrs:
             return None
         said = thing.attrs.get_id(name)
-        few = said.dtype.kind in "iuf" and math.prod(said.shape) <= 16
-        return np.asarray(thing.attrs[name]) if few else np.zeros(0)
+        is_few = said.dtype.kind in "iuf" and math.prod(said.shape) <= FEW
+        return np.asarray(thing.attrs[name]) if is_few else np.zeros(0)
+
+
+@contextmanager
+def _refusing(code: Code, what: str) -> Iterator[None]:
+    """Turn damage that the library stumbles over into a refusal."""
+    try:
+        yield
+    except RefusedError:
+        raise
     except DAMAGED as error:
-        sentence = f"its attribute {name!r} cannot be read ({type(error).__name__}): damaged"
-        raise RefusedError(Code.UNREADABLE, sentence) from error
+        sentence = f"{what} ({type(error).__name__}): cut off or damaged"
+        raise RefusedError(code, sentence) from error
 
 
 def _find(file: h5py.File, key: str) -> h5py.Dataset | None:

@@ -16,6 +16,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -73,15 +74,13 @@ class Array:
         """
         begin = self.header_bytes + first * self.row_bytes
         size = (last - first) * self.row_bytes
-        try:
+        with _refusing_damage():
             if self.is_deflated:
                 found = _stream(self, self.path.stat().st_mtime_ns).read(begin, size)
             else:
                 with self.path.open("rb") as file:
                     file.seek(self.start + begin)
                     found = bytearray(file.read(size))
-        except DAMAGED as error:
-            raise _damaged(error) from error
         if len(found) != size:
             raise RefusedError(Code.TRUNCATED, "the rows of an array end early")
         return np.frombuffer(found, self.dtype).reshape(last - first, *self.shape[1:])
@@ -99,18 +98,13 @@ def arrays(path: Path, names: Sequence[str]) -> list[Array]:
         raise DataError(msg)
     if not path.is_file():
         raise RefusedError(Code.UNREADABLE, "no regular file", path)
-    try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-            members = {f"{name}.npy" for name in names}
-            if missing := members - set(archive.namelist()):
-                sentence = f"an archive without the arrays {sorted(missing)}"
-                raise RefusedError(Code.NOT_AN_IMAGE, sentence, path)
-            infos = [archive.getinfo(f"{name}.npy") for name in names]
-            return [_array(archive, info, file, path) for info in infos]
-    except PermissionError as error:
-        raise RefusedError(Code.UNREADABLE, "reading it is not permitted", path) from error
-    except DAMAGED as error:
-        raise _damaged(error) from error
+    with _refusing_damage(), zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        members = {f"{name}.npy" for name in names}
+        if missing := members - set(archive.namelist()):
+            sentence = f"an archive without the arrays {sorted(missing)}"
+            raise RefusedError(Code.NOT_AN_IMAGE, sentence, path)
+        infos = [archive.getinfo(f"{name}.npy") for name in names]
+        return [_array(archive, info, file, path) for info in infos]
 
 
 def check_sums(path: Path) -> None:
@@ -119,12 +113,9 @@ def check_sums(path: Path) -> None:
     Raises:
         RefusedError: If they are not.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
-                raise RefusedError(Code.TRUNCATED, "the checksum of an array is wrong: damaged")
-    except DAMAGED as error:
-        raise _damaged(error) from error
+    with _refusing_damage(), zipfile.ZipFile(path) as archive:
+        if archive.testzip() is not None:
+            raise RefusedError(Code.TRUNCATED, "the checksum of an array is wrong: damaged")
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Any, path: Path) -> Array:
@@ -151,9 +142,18 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Any, path: Pat
     return Array(path, start, info.compress_size, is_deflated, head.tell(), dtype, shape)
 
 
-def _damaged(error: Exception) -> RefusedError:
-    sentence = f"an archive of arrays that cannot be read ({type(error).__name__}): damaged"
-    return RefusedError(Code.TRUNCATED, sentence)
+@contextmanager
+def _refusing_damage() -> Iterator[None]:
+    """Turn damage that the libraries stumble over into a refusal."""
+    try:
+        yield
+    except RefusedError:
+        raise
+    except PermissionError as error:
+        raise RefusedError(Code.UNREADABLE, "reading it is not permitted") from error
+    except DAMAGED as error:
+        sentence = f"its arrays cannot be read ({type(error).__name__}): cut off or damaged"
+        raise RefusedError(Code.TRUNCATED, sentence) from error
 
 
 class _Point(NamedTuple):
