@@ -36,7 +36,7 @@ def index(tmp_path, *sources, status=0, **more):
 def heart(seed, slices=12):
     """A short-axis stack as its files hold it, slices first: a ring (1) about a pool (2)."""
     rng = np.random.default_rng(seed)
-    k, j, i = np.indices((slices, 20, 18))
+    _, j, i = np.indices((slices, 20, 18))
     middle = rng.uniform(8, 10, 2)
     distance = np.hypot(j - middle[0], i - middle[1])
     label = np.select([distance < 3, distance < 6], [2, 1], 0).astype(np.uint8)
@@ -110,7 +110,8 @@ def test_it_goes_all_the_way_to_a_model_that_is_evaluated(tmp_path):
         "finetune": [
             "configs/finetune/segmentation.yaml", f"manifest={tmp_path / 'cache/manifest.parquet'}",
             f"output={tmp_path / 'model'}", "classes=[ring, pool]", "crops.crop_vox=[16, 16, 8]",
-            "encoder.channels=[4, 8]", "optim.num_steps=4", "device=cpu", "fabric.precision=32-true",
+            "encoder.channels=[4, 8]", "optim.num_steps=4", "device=cpu",
+            "fabric.precision=32-true",
         ],
         "evaluate": [
             "configs/evaluate/segmentation.yaml", f"model={tmp_path / 'model'}", f"index={out}",
@@ -199,7 +200,9 @@ def test_no_name_leaves_the_private_folder(tmp_path, capfd):
 
 def test_layouts_that_are_lost_are_named(tmp_path):
     (case, *_), _ = index(tmp_path, acdc(tmp_path / "in", [1]))
-    with pytest.raises(DataError, match="has no layout for 'layout:0/.*'; index the archive again"):
+    with pytest.raises(
+        DataError, match=r"has no layout for 'layout:0/.*'; index the archive again"
+    ):
         Source(tmp_path / "out").image(case)
     (tmp_path / "out/layouts.json").write_text("{")
     with pytest.raises(DataError, match=r"layouts\.json: expected what `medssl index` wrote"):

@@ -13,6 +13,7 @@ import io
 import math
 import struct
 import threading
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,7 @@ MOST_HEADER_BYTES = 1 << 12
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError,
-           RuntimeError, struct.error)  # fmt: skip
+           RuntimeError, struct.error, tokenize.TokenError)  # fmt: skip
 
 
 @dataclass(frozen=True)
