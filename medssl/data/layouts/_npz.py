@@ -30,7 +30,6 @@ from medssl.data.verdicts import Code, RefusedError
 from medssl.errors import DataError
 
 PIECE_BYTES = 1 << 12  # of packed bytes; unpacked at most a thousand times as many
-CHUNK_BYTES = 1 << 20
 LEAST_STEP_BYTES = 1 << 20
 MOST_POINTS = 512
 MOST_HEADER_BYTES = 1 << 12
