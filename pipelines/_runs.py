@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-import medssl
 from medssl.config.load import dump
 from medssl.data.manifest import Manifest
 from medssl.errors import ConfigError, DataError
 from medssl.models.export import check_replaceable, is_export, read_card
 from medssl.training.checkpoint import differing
+from pipelines._commit import commit
 
 UNSEEN = ("tracker", "num_workers")  # keys of which the result does not depend
 
@@ -63,18 +62,6 @@ def is_done(output: Path, identity: Mapping[str, Any]) -> bool:
 def provenance(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a card says about how its weights came to be."""
     return {"medssl": version("medssl"), "commit": commit(), **identity}
-
-
-def commit() -> str | None:
-    """Return the commit of the code, if it runs from a checkout that tracks it."""
-    code = Path(medssl.__file__)
-    tracked = ["git", "-C", str(code.parent), "ls-files", "--error-unmatch", code.name]
-    named = ["git", "-C", str(code.parent), "rev-parse", "HEAD"]
-    try:
-        subprocess.run(tracked, check=True, capture_output=True)
-        return subprocess.run(named, check=True, capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):  # no git, no checkout, or nothing committed
-        return None
 
 
 def contract_of(path: Path, manifest: Manifest) -> dict[str, Any]:

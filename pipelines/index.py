@@ -3,20 +3,21 @@
 medssl index configs/index/hippocampus.yaml
 
 Written below the output folder: `private/` (0700; the key of the pseudonyms, and the one table
-that says which file an id stands for), `verdicts.parquet`, `layouts.json` where sources have
-layouts, and last `manifest.parquet`.
+that says which file an id stands for), `verdicts.parquet`, `objects.parquet` where DICOM objects
+are labels, `layouts.json` where sources have layouts, and last `manifest.parquet`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from medssl.config.component import build
 from medssl.config.load import dump
 from medssl.config.stages.index import Index, Labels, Root, Split
-from medssl.data.archive import tables
-from medssl.data.archive.cases import Known, Misread, measure_unit, recall, refuse, remember, take
+from medssl.data.archive.cases import Misread, measure_unit, recall, refuse, remember, take
+from medssl.data.archive.days import study_days
 from medssl.data.archive.labels import (
     Pairing,
     check_grid,
@@ -26,6 +27,7 @@ from medssl.data.archive.labels import (
     labels_of,
 )
 from medssl.data.archive.ledger import Ledger, Use
+from medssl.data.archive.objects import TABLE, Objects, object_table, with_objects
 from medssl.data.archive.private import KEY, LOOKS, open_private, write_files
 from medssl.data.archive.pseudonyms import Pseudonyms, make_key, read_key
 from medssl.data.archive.scan import Seen, scan
@@ -39,35 +41,49 @@ from medssl.data.mirror import resolve
 from medssl.data.verdicts import Code, RefusedError
 from medssl.errors import DataError
 from medssl.tracking import DatasetRecord
+from pipelines._deidentified import Taken, check_folder, write_copies
 from pipelines._files import write_table
+from pipelines._hidden import about, keep_config, place_of, without_paths
 from pipelines._layouts import layouts_in, write_layouts
+from pipelines._objects import Label, drawn_in, objects_of
 from pipelines._progress import track
+from pipelines._receive import folder_of
+from pipelines._tables import Tables
 
-# What reading a volume holds at its peak, a voxel: stored, decoded, rescaled and hashed.
-_BYTES_A_VOXEL = 16
+_BYTES_A_VOXEL = 16  # at the peak of reading: stored, decoded, rescaled and hashed
 
 
 def run(cfg: Index) -> None:
     """Look at every file, read every volume, write down what is there."""
+    if cfg.deidentified is not None:
+        check_folder(cfg.deidentified, cfg.sources)
     private = open_private(cfg.output)
     key = make_key(private / KEY) if cfg.key is None else read_key(cfg.key)
+    hidden = Pseudonyms(key)
+    keep_config(cfg, private)
+    shown = dump(without_paths(cfg, hidden))
     allowed = Allowed(tilted=cfg.resample.tilted, uneven=cfg.resample.uneven)
     with (
-        build(cfg.tracker).run(f"index {cfg.output.name}", config=dump(cfg)) as run,
-        closing(Ledger(Pseudonyms(key), private / LOOKS, layouts_in(cfg.sources))) as ledger,
+        build(cfg.tracker).run(f"index {cfg.output.name}", config=shown) as run,
+        closing(Ledger(hidden, private / LOOKS, layouts_in(cfg.sources))) as ledger,
         open_pool(cfg.scheduler, cfg.jobs) as pool,
     ):
         # Files
-        labels = [_labels(number, root) for number, root in enumerate(cfg.sources)]
-        _open(cfg.sources, labels, ledger)
+        folders = [folder_of(n, source, private) for n, source in enumerate(cfg.sources)]
+        labels = [
+            _labels(number, root, folder)
+            for number, (root, folder) in enumerate(zip(cfg.sources, folders, strict=True))
+        ]
+        _open(cfg.sources, folders, labels, ledger)
         write_files(ledger.files(), private)  # so that messages can point at it
         scan(ledger, pool, partial(_shown, ledger.looks.num_due()))
 
         # Cases
-        pairings = _paired(cfg.sources, labels, ledger, allowed)
-        tables_of = [_Tables.read(root, ledger) for root in cfg.sources]
+        objects = objects_of(cfg.sources, labels, ledger, allowed)
+        pairings = _paired(cfg.sources, labels, objects, ledger, allowed)
+        tables_of = [Tables.read(n, root, ledger) for n, root in enumerate(cfg.sources)]
         work = _Work(ledger, pool, allowed, int(cfg.memory_gib * 2**30))
-        read = list(work.cases(tables_of, pairings))
+        read = list(work.cases(tables_of, pairings, objects))
 
         # Labels and splits; the labels of test cases stay closed
         manifest = Manifest.of(_labeled(read, cfg.split, ledger))
@@ -76,6 +92,9 @@ def run(cfg: Index) -> None:
         write_files(ledger.files(), private)
         write_table(ledger.verdicts(), cfg.output / "verdicts.parquet")
         write_layouts(cfg.sources, cfg.output)
+        if drawn := drawn_in(((label, taken.case) for label, taken in read), manifest):
+            write_table(object_table(drawn, ledger), cfg.output / TABLE)
+        copies = _copies(cfg, read, ledger)
         write_manifest(manifest, cfg.output / "manifest.parquet")
         ledger.looks.forget_the_rest()
         profile = _profile(manifest, ledger)
@@ -84,7 +103,7 @@ def run(cfg: Index) -> None:
         )
         run.dataset(record)
         run.metrics(0, {f"index/{name}": float(count) for name, count in profile.items()})
-        _print_summary(profile, ledger)
+        _print_summary(profile | copies, ledger)
     print(f"index: {cfg.output}")
 
 
@@ -99,37 +118,50 @@ def _shown(total: int, seen: Iterator[Seen]) -> Iterator[Seen]:
     )
 
 
-def _labels(number: int, source: Root) -> dict[str, File]:
+def _labels(number: int, source: Root, root: Path) -> dict[str, File]:
     """Return a source's label files by the name of their image."""
-    labels, root = source.labels, resolve(source.root)
-    if labels is None:
+    labels, key = source.labels, f"sources.{number}"
+    if labels is None or labels.objects is not None:
         return {}
     if labels.folder is not None:
-        return labels_in(resolve(labels.folder), number)
+        return labels_in(place_of(labels.folder, f"{key}.labels.folder"), number)
     if labels.match is not None:
         said = labels.match
         return labels_matching(said.image, said.label, root, include=source.include, source=number)
     if labels.datalist is not None:
-        return labels_listed(resolve(labels.datalist), root, number)
-    return labels_of(resolve(labels.csv or ""), number)
+        with about(f"{key}.labels.datalist"):
+            return labels_listed(resolve(labels.datalist), root, number)
+    with about(f"{key}.labels.csv"):
+        return labels_of(resolve(labels.csv or ""), number)
 
 
-def _open(roots: Sequence[Root], labels: Sequence[dict[str, File]], ledger: Ledger) -> None:
+def _open(
+    sources: Sequence[Root],
+    folders: Sequence[Path],
+    labels: Sequence[dict[str, File]],
+    ledger: Ledger,
+) -> None:
     """Open an account for each file of all sources; one that is a label is no image."""
     for found in labels:
         ledger.open(found.values(), role="label")
-    for number, root in enumerate(roots):
-        ledger.open(walk(resolve(root.root), include=root.include, source=number))
+    for number, (source, folder) in enumerate(zip(sources, folders, strict=True)):
+        ledger.open(walk(folder, include=source.include, source=number))
 
 
 def _paired(
-    sources: Sequence[Root], labels: Sequence[dict[str, File]], ledger: Ledger, allowed: Allowed
+    sources: Sequence[Root],
+    labels: Sequence[dict[str, File]],
+    objects: Mapping[str, Objects],
+    ledger: Ledger,
+    allowed: Allowed,
 ) -> list[Pairing]:
     """Put labels and images together; what is left over is treated as configured."""
     without: list[list[Unit]] = [[] for _ in sources]
     if any(root.labels for root in sources):
         for unit in find_units(ledger, allowed):
-            if sources[unit.source].labels and unit.name not in labels[unit.source]:
+            if sources[unit.source].labels and not (
+                unit.name in labels[unit.source] or unit.identity in objects
+            ):
                 without[unit.source].append(replace(unit, stack=None))
     return [
         _left(number, root.labels, labels[number], tuple(without[number]), ledger)
@@ -178,59 +210,6 @@ def _left_over(number: int, pairing: Pairing, ledger: Ledger) -> str:
 
 
 @dataclass(frozen=True)
-class _Tables:
-    """What the user knows of one source."""
-
-    root: Root
-    subject: Callable[[Unit], str | None]
-    attributes: dict[str, tuple[tuple[str, str], ...]]
-
-    @classmethod
-    def read(cls, root: Root, ledger: Ledger) -> "_Tables":
-        rows = {}
-        if root.attributes is not None and root.attributes.csv is not None:
-            csv = resolve(root.attributes.csv)
-            rows = tables.attributes(csv, root.attributes.image, root.attributes.columns)
-        return cls(root, _subject(root, ledger), rows)
-
-    def of(self, unit: Unit) -> Known:
-        return Known(
-            subject=self.subject(unit),
-            modality=self.root.modality,
-            site=self.root.site,
-            group=self.root.group,
-            attributes=self._attributes(unit),
-        )
-
-    def _attributes(self, unit: Unit) -> tuple[tuple[str, str], ...]:
-        said = self.root.attributes
-        if said is not None and said.regex is not None:
-            return tables.attributes_in(said.regex, unit.files[0].name)
-        return self.attributes.get(unit.name, ())
-
-
-def _subject(root: Root, ledger: Ledger) -> Callable[[Unit], str | None]:
-    """Return how to know a unit's patient, over what its files say."""
-    if root.subject is None:
-        return lambda unit: None
-    regex, csv = root.subject.regex, root.subject.csv
-    if regex is not None:
-        return lambda unit: tables.subject_in(
-            regex, unit.files[0].name, ledger.file_id(unit.files[0].path)
-        )
-    path = resolve(csv or "")
-    subjects = tables.subjects(path)
-
-    def listed(unit: Unit) -> str:
-        if unit.name not in subjects:
-            msg = f"{path}: no subject for the image of file {ledger.file_id(unit.files[0].path)}"
-            raise DataError(msg)
-        return subjects[unit.name]
-
-    return listed
-
-
-@dataclass(frozen=True)
 class _Work:
     """The reading of volumes."""
 
@@ -240,8 +219,11 @@ class _Work:
     memory_bytes: int
 
     def cases(
-        self, known: Sequence[_Tables], pairings: Sequence[Pairing]
-    ) -> Iterator[tuple[File | None, Case]]:
+        self,
+        known: Sequence[Tables],
+        pairings: Sequence[Pairing],
+        objects: Mapping[str, Objects],
+    ) -> Iterator[tuple[Label, Taken]]:
         """Read each unit that takes part, and yield its label and its case."""
         aside = {unit.identity for pairing in pairings for unit in pairing.without_label}
         units = find_units(self.ledger, self.allowed)
@@ -267,25 +249,30 @@ class _Work:
                 refuse(unit, found.refusal(), self.ledger)
             else:
                 case = take(unit, found, self.ledger, known[unit.source].of(unit))
-                yield pairings[unit.source].labels.get(unit.name), case
+                file = pairings[unit.source].labels.get(unit.name)
+                yield file or objects.get(unit.identity), Taken.of(case, unit)
 
 
-def _labeled(
-    read: Sequence[tuple[File | None, Case]], split: Split, ledger: Ledger
-) -> Iterator[Case]:
-    """Yield the cases with their splits and labels."""
-    groups = connected([c.subject_id for _, c in read], [c.digest for _, c in read])
+def _labeled(read: Sequence[tuple[Label, Taken]], split: Split, ledger: Ledger) -> Iterator[Case]:
+    """Yield the cases with their splits, labels, and days since the subject's first study."""
+    cases = [taken.case for _, taken in read]
+    days = study_days([(taken.case.subject_id, taken.study_date) for _, taken in read])
+    groups = connected([c.subject_id for c in cases], [c.digest for c in cases])
     rule = Rule(rule=split.rule, test=split.test, val=split.val, seed=split.seed)
-    labeled = [label is not None or c.label_uri is not None for label, c in read]
-    names = assign(groups, labeled, rule, [c.split for _, c in read])
-    for (label, case), name in zip(read, names, strict=True):
-        yield _with_label(replace(case, split=name), label, ledger)
+    labeled = [label is not None or taken.case.label_uri is not None for label, taken in read]
+    names = assign(groups, labeled, rule, [case.split for case in cases])
+    for (label, taken), name, day in zip(read, names, days, strict=True):
+        of_day = {} if day is None else {"study_day": str(day)}
+        case = replace(taken.case, split=name, attributes=taken.case.attributes | of_day)
+        yield _with_label(case, label, ledger)
 
 
-def _with_label(case: Case, label: File | None, ledger: Ledger) -> Case:
+def _with_label(case: Case, label: Label, ledger: Ledger) -> Case:
     """Return the case with its label; one off the image's grid is refused, one for test unseen."""
     if label is None:
         return case
+    if isinstance(label, Objects):
+        return with_objects(case, label, ledger)
     if case.split != "test":
         try:
             check_grid(label, case)
@@ -294,6 +281,17 @@ def _with_label(case: Case, label: File | None, ledger: Ledger) -> Case:
             return case
     ledger.accept(label.path, Use(case.case_id), code=Code.LABEL)
     return replace(case, label_uri=f"file:{ledger.file_id(label.path)}")
+
+
+def _copies(cfg: Index, read: Sequence[tuple[Label, Taken]], ledger: Ledger) -> dict[str, int]:
+    """Write de-identified copies if they are asked for; return what there is to say of them."""
+    if cfg.deidentified is None:
+        return {}
+    copies, counts = write_copies(
+        [taken for _, taken in read], ledger.files(), cfg.deidentified, ledger.pseudonyms
+    )
+    write_table(copies, cfg.output / "copies.parquet")
+    return counts
 
 
 def _profile(manifest: Manifest, ledger: Ledger) -> dict[str, int]:

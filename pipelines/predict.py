@@ -11,7 +11,7 @@ started again goes on with the masks that are missing.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +30,6 @@ from medssl.data.archive.private import KEY, open_private, write_files
 from medssl.data.archive.pseudonyms import Pseudonyms, make_key, read_key
 from medssl.data.archive.read import volumes_of
 from medssl.data.manifest import Case, Manifest
-from medssl.data.mirror import resolve
 from medssl.data.preprocessing import Preprocessing, intensity, prepare
 from medssl.data.preprocessing.space import to_ras
 from medssl.data.volume import Volume
@@ -42,6 +41,7 @@ from medssl.models.network import DenseNetwork
 from medssl.training.checkpoint import differing
 from medssl.training.fabric import place, start
 from pipelines._files import write_json, write_table
+from pipelines._hidden import place_of, without_paths
 from pipelines._mask_figures import draw_planes, three_planes
 from pipelines._network import restore
 from pipelines._records import record_of
@@ -66,14 +66,13 @@ def run(cfg: Predict) -> None:
     hidden = Pseudonyms(make_key(private / KEY) if cfg.key is None else read_key(cfg.key))
     layouts = {} if cfg.layout is None else {0: build(cfg.layout)}
     ledger = Ledger(hidden, layouts=layouts)
-    volumes = volumes_of(resolve(cfg.source), ledger, modality=cfg.modality)
+    volumes = volumes_of(place_of(cfg.source, "source"), ledger, modality=cfg.modality)
 
     # Model
     task = load_task(cfg)
     write_json(task.legend, cfg.output / "classes.json")
 
-    # Folders are named after patients: what is kept of the source is its pseudonym.
-    shown = dump(replace(cfg, source=hidden("source", cfg.source)))
+    shown = dump(without_paths(cfg, hidden))
     with build(cfg.tracker).run(f"predict {cfg.output.name}", config=shown) as tracked:
         # Masks
         cases: list[Case] = []

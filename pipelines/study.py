@@ -23,8 +23,10 @@ from medssl.errors import MedsslError
 from medssl.tracking import Run
 from pipelines._cells import Cell, cell_name, lay_out
 from pipelines._files import write_json
+from pipelines._hidden import overlay_without_paths
 
 RECORDS = ".records"
+OF_ARCHIVES = ("index", "predict")  # stages that are told where an archive is
 
 
 def run(cfg: Study) -> None:
@@ -35,7 +37,7 @@ def run(cfg: Study) -> None:
     tracker = build(_with(cfg.tracker, experiment=cfg.name))
     resume = json.loads(parent.read_text())["run_id"] if parent.is_file() else None
 
-    with tracker.run(cfg.name, config=dump(cfg), resume=resume) as tracked:
+    with tracker.run(cfg.name, config=dump(_shown(cfg)), resume=resume) as tracked:
         write_json({"run_id": tracked.run_id}, parent)
         for number, cell in enumerate(cells, start=1):
             _step(cfg, cell, f"[{number}/{len(cells)}]", tracked)
@@ -85,6 +87,21 @@ def _with(tracker: Component, **own: Any) -> Component:
         tracker,
         params={key: own.get(key, value) for key, value in tracker.params.items()},
     )
+
+
+def _shown(cfg: Study) -> Study:
+    """Return the study as its record keeps it: without the paths of an archive."""
+    steps = {
+        name: step
+        if step.stage not in OF_ARCHIVES
+        else replace(
+            step,
+            set=overlay_without_paths(step.set),
+            matrix=overlay_without_paths(step.matrix),
+        )
+        for name, step in cfg.steps.items()
+    }
+    return replace(cfg, steps=steps)
 
 
 def _set_aside(output: Path, folder: Path) -> None:

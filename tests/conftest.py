@@ -1,5 +1,7 @@
 import os
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,3 +15,9 @@ def mirror():
     if not Path(named).is_dir():
         pytest.fail(f"MEDSSL_MIRROR names {named}, which is no folder")
     return Path(named)
+
+
+@pytest.fixture(scope="session")
+def objects():
+    """What `dicom_objects.py` defines: writes segmentations and structure sets over a series."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "dicom_objects.py")))

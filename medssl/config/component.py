@@ -121,7 +121,8 @@ def _argument(key: str, hint: Any, value: Any) -> Any:
         msg = f"{key}: {error}"
     except ValidationError as error:
         first = error.errors()[0]
-        msg = f"{key}: {first['msg']}, got {first['input']!r}"
+        place = ".".join(map(str, (key, *first["loc"])))
+        msg = f"{place}: {first['msg']}, got {first['input']!r}"
     raise ConfigError(msg)
 
 

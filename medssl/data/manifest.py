@@ -185,6 +185,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write a manifest so that `read_manifest` gives it back; never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
+    temporary.unlink(missing_ok=True)  # which might be a link to elsewhere
     pq.write_table(manifest.table, temporary)
     temporary.replace(path)
 

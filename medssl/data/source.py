@@ -12,12 +12,15 @@ import numpy as np
 import pyarrow.compute as pc
 
 from medssl.data.archive.looks import known_headers
-from medssl.data.archive.private import FILES, LOOKS, read_files
+from medssl.data.archive.objects import TABLE, read_objects
+from medssl.data.archive.private import FILES, LOOKS, path_of, read_files
 from medssl.data.archive.private import FOLDER as PRIVATE
+from medssl.data.dicom.regions import Classes
 from medssl.data.dicom.regrid import Allowed
 from medssl.data.formats import reader_of
 from medssl.data.layouts import Layout
 from medssl.data.manifest import Case
+from medssl.data.readers.dicom_objects import draw_objects
 from medssl.data.readers.dicom_series import DicomSeries
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume
@@ -31,10 +34,11 @@ ALL = Allowed(tilted=True, uneven=True)
 
 @dataclass(frozen=True)
 class _Kept:
-    """The private table: the path of each file, and the slices of each series, in order."""
+    """The path of each file, the slices of each series in order, the objects of each case."""
 
     paths: dict[str, str]
     series: dict[str, list[tuple[Path, int | None]]]
+    objects: dict[str, list[tuple[str, Classes]]]
 
 
 @lru_cache(maxsize=4)
@@ -45,8 +49,9 @@ def _kept(folder: Path, changed_ns: int) -> _Kept:
     series: dict[str, list[tuple[Path, int | None]]] = {}
     rows = table.filter(pc.is_valid(pc.field("position"))).sort_by("position")
     for row in rows.select(["case_id", "path", "image"]).to_pylist():
-        series.setdefault(row["case_id"], []).append((Path(row["path"]), row["image"]))
-    return _Kept(dict(zip(columns["file_id"], columns["path"], strict=True)), series)
+        series.setdefault(row["case_id"], []).append((path_of(row["path"]), row["image"]))
+    paths = dict(zip(columns["file_id"], columns["path"], strict=True))
+    return _Kept(paths, series, read_objects(folder) if (folder / TABLE).exists() else {})
 
 
 @dataclass(frozen=True)
@@ -76,15 +81,18 @@ class Source:
         return self._read(case.image_uri, case.frame)
 
     def label(self, case: Case) -> Volume | None:
-        """Return the label, if there is one, on the grid of its file.
+        """Return the label, if there is one, on the grid of its file; of objects on the image's.
 
         Raises:
             DataError: If it does not lie on the image's grid.
         """
         if case.label_uri is None:
             return None
-        label = self._read_label(case.label_uri, case.frame)
         affine = np.array(case.affine, np.float64).reshape(4, 4)
+        kind, _, name = case.label_uri.partition(":")
+        if kind == "objects":
+            return draw_objects(self._objects(name), case.shape, affine)
+        label = self._read_label(case.label_uri, case.frame)
         if not same_grid(label.voxels.shape[1:], label.affine, case.shape, affine):
             msg = (
                 f"case {case.case_id}: its label has shape {label.voxels.shape[1:]} and does not "
@@ -101,6 +109,14 @@ class Source:
     def _kept(self) -> "_Kept":
         path = self._table_path
         return _kept(self.folder, path.stat().st_mtime_ns if path.exists() else 0)
+
+    def _objects(self, case_id: str) -> list[tuple[Path, Classes]]:
+        if case_id not in self._kept.objects:
+            msg = f"{self.folder} knows no objects of case {case_id}; index the archive again"
+            raise DataError(msg)
+        return [
+            (Path(self._kept.paths[name]), classes) for name, classes in self._kept.objects[case_id]
+        ]
 
     def _slices(self, case_id: str) -> list[tuple[Path, int | None]]:
         if case_id not in self._kept.series:
@@ -138,4 +154,4 @@ class Source:
         if kind != "file" or name not in self._kept.paths:
             msg = f"{self._table_path} knows no {uri!r}; expected a manifest that `index` wrote"
             raise DataError(msg)
-        return Path(self._kept.paths[name])
+        return path_of(self._kept.paths[name])

@@ -36,6 +36,7 @@ class Code(StrEnum):
     BAD_ORIENTATION = "bad_orientation"
     SINGLE_SLICE = "single_slice"
     DUPLICATE_FILE = "duplicate_file"
+    CONFLICT = "conflict"
     DUPLICATE_SLICE = "duplicate_slice"
     MISSING_SLICE = "missing_slice"
     UNEVEN_SPACING = "uneven_spacing"
@@ -44,6 +45,9 @@ class Code(StrEnum):
     IMAGE_WITHOUT_LABEL = "image_without_label"
     LABEL_WITHOUT_IMAGE = "label_without_image"
     LABEL_GRID_DIFFERS = "label_grid_differs"
+    LABEL_CONFLICT = "label_conflict"
+    REFERENCE_MISSING = "reference_missing"
+    REFERENCE_AMBIGUOUS = "reference_ambiguous"
 
 
 class RefusedError(DataError):

@@ -10,6 +10,7 @@ import yaml
 
 from medssl.data.manifest import read_manifest
 from medssl.data.source import Source
+from medssl.data.verdicts import RefusedError
 from medssl.data.volume import digest
 from medssl.errors import DataError
 from pipelines.__main__ import main
@@ -64,11 +65,12 @@ def test_a_test_label_off_the_grid_is_noticed_when_it_is_read(indexed, tmp_path)
         source.label(case)
 
 
-def test_an_image_that_is_gone_is_named(indexed, tmp_path):
+def test_an_image_that_is_gone_is_known_but_its_name_not_said(indexed, tmp_path):
     source, case = indexed
     (tmp_path / "images" / "a.nii.gz").unlink()
-    with pytest.raises(DataError, match=r"there is no file .*a\.nii\.gz"):
+    with pytest.raises(RefusedError, match="unreadable: there is no such file") as raised:
         source.image(case)
+    assert raised.value.path == tmp_path / "images" / "a.nii.gz"
 
 
 def test_a_file_of_several_volumes_is_several_cases_each_read_alone(tmp_path, dicom):

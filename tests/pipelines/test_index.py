@@ -2,8 +2,11 @@
 
 import base64
 import json
+import os
 import runpy
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +17,8 @@ import pytest
 import SimpleITK
 import yaml
 
+from medssl.data.archive.private import path_of
+from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.manifest import read_manifest
 from medssl.data.source import Source
 from medssl.data.volume import digest
@@ -135,7 +140,44 @@ def test_units_and_burned_in_text_are_kept_of_the_cases_that_have_them(tmp_path,
     dicom.write(tmp_path / "in" / "a", Units="BQML", BurnedInAnnotation="YES")
     dicom.write(tmp_path / "in" / "b", SeriesInstanceUID="1.9", BurnedInAnnotation="NO")
     cases, _ = index(tmp_path, {"root": str(tmp_path / "in")})
-    assert [case.attributes for case in cases] == [{"units": "BQML", "burned_in": "YES"}, {}]
+    assert [case.attributes for case in cases] == [{"units": "BQML", "burned_in": "declared"}, {}]
+
+
+def test_of_a_header_known_words_are_kept_and_others_hidden(tmp_path, dicom):
+    tags = {"Manufacturer": "SIEMENS", "ManufacturerModelName": f"Skyra {SURNAME}"}
+    tags |= {"BodyPartExamined": SURNAME.upper(), "SequenceName": "*tfl3d1_16ns"}
+    dicom.write(tmp_path / "in", **tags)
+    ((case,), _) = index(tmp_path, {"root": str(tmp_path / "in")})
+    hidden = Pseudonyms((tmp_path / "out/private/key").read_bytes())
+    assert case.scanner == f"SIEMENS Skyra {hidden('text', SURNAME).upper()}"
+    assert case.body_part == hidden("text", SURNAME.upper()).upper()
+    assert case.sequence == "*tfl3d1_16ns"
+
+
+def test_the_record_of_a_run_has_no_path_of_the_archive(tmp_path, capsys):
+    source = pairs(tmp_path / SURNAME, 3)
+    source |= {"include": f"*{SURNAME}*", "subject": {"csv": f"{tmp_path}/{SURNAME}.csv"}}
+    tracker = {"name": "mlflow", "uri": f"sqlite:///{tmp_path}/mlflow.db"}
+    index(tmp_path, source, status=2, tracker=tracker)
+    index(tmp_path, {"root": source["root"], "include": "*.nii.gz"}, tracker=tracker)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as base:
+        record = "\n".join(base.iterdump())
+    kept = "".join(p.read_text() for p in (tmp_path / "mlartifacts").rglob("config.yaml"))
+    assert "sources.0" not in capsys.readouterr().out
+    for text in (record, kept):
+        assert "*.nii.gz" in text
+        assert SURNAME not in text
+    private = yaml.safe_load((tmp_path / "out/private/config.yaml").read_text())
+    assert private["sources"][0]["root"] == source["root"]
+
+
+def test_a_file_whose_name_is_no_utf8_is_indexed_and_found_again(tmp_path):
+    path = nifti(tmp_path / "in" / os.fsdecode(b"M\xfcller.nii.gz"))
+    ((case,), _) = index(tmp_path, {"root": str(tmp_path / "in")})
+    assert digest(Source(tmp_path / "out").image(case)) == case.digest
+    (row,) = pq.read_table(tmp_path / "out/private/files.parquet").to_pylist()
+    assert row["path"].startswith("file://")
+    assert path_of(row["path"]) == path
 
 
 def test_voxels_beside_a_header_share_its_fate(tmp_path):
@@ -309,7 +351,8 @@ def test_the_private_folder_is_for_its_owner_only(tmp_path, dicom):
     index(tmp_path, {"root": str(tmp_path / "in")})
     private = tmp_path / "out" / "private"
     modes = {path.name: path.stat().st_mode & 0o777 for path in [private, *private.iterdir()]}
-    assert modes == {"private": 0o700, "key": 0o600, "files.parquet": 0o600, "looks.sqlite": 0o600}
+    ours = dict.fromkeys(["key", "files.parquet", "looks.sqlite", "config.yaml"], 0o600)
+    assert modes == {"private": 0o700} | ours
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path, dicom, capsys):
@@ -478,13 +521,13 @@ def test_frames_are_cases_and_nan_is_counted(tmp_path):
     [
         ({"sources": []}, "sources: "),
         ({"split": {"test": 3}}, "split.test and split.val ask for 3 and 0 subjects, there are 1"),
-        ({"root": "nowhere"}, "there is no folder nowhere"),
+        ({"root": "nowhere"}, "sources.0.root: there is no such file or folder"),
         ({"root": "mirror:x"}, "mirror:x needs the environment variable MEDSSL_MIRROR"),
         ({"subject": {"regex": "x"}}, "'x' needs a group in parentheses"),
         ({"subject": {"regex": "(q)"}}, "the subject pattern '(q)' finds nothing in the name"),
         ({"subject": {}}, "subject: expected exactly one of ['regex', 'csv']"),
-        ({"labels": {"folder": "nowhere"}}, "there is no folder nowhere"),
-        ({"labels": {"csv": "nowhere.csv"}}, "nowhere.csv: expected a CSV table"),
+        ({"labels": {"folder": "nowhere"}}, "sources.0.labels.folder: there is no such"),
+        ({"labels": {"csv": "nowhere.csv"}}, "sources.0.labels.csv: expected a CSV table"),
         ({"rooot": "x"}, "rooot: unknown key"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from medssl.config.pacs import PacsSource
 from medssl.config.schema import (
     SILENT,
     Count,
@@ -16,11 +17,13 @@ from medssl.config.schema import (
     Tracker,
     config,
 )
+from medssl.data.dicom.regions import folded
 from medssl.errors import ConfigError
 
 __all__ = ["Index"]
 
 NAMES = re.compile(r"{(\w+)}")  # the groups that a path is made of
+ClassNumber = Annotated[int, Field(ge=1, lt=2**16)]  # 0 is background
 # A number of subjects, or a share of them.
 Size = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, lt=1)]
 
@@ -76,8 +79,29 @@ class Match:
 
 
 @config
+class Objects:
+    """DICOM segmentations and RT structure sets among the files of a source.
+
+    Args:
+        classes: The number of each class by the label of a segment or the name of a region of
+            interest, without regard to case; what is not listed is left out. Several names may
+            be one class.
+    """
+
+    classes: Annotated[dict[str, ClassNumber], Field(min_length=1)]
+
+    def __post_init__(self) -> None:
+        if len({folded(name) for name in self.classes}) < len(self.classes):
+            msg = (
+                "labels.objects.classes: expected names that differ by more than case and "
+                f"surrounding blanks, got {sorted(self.classes)}"
+            )
+            raise ConfigError(msg)
+
+
+@config
 class Labels:
-    """Where label volumes are.
+    """Where labels are.
 
     Args:
         folder: Volumes of the same relative names as the images, whatever the format.
@@ -86,19 +110,27 @@ class Labels:
         match: What paths say: nnU-Net's and BIDS' conventions, and those of many a data set.
         datalist: A JSON file such as the Medical Segmentation Decathlon's `dataset.json`, whose
             `training` lists pairs of `image` and `label` by their paths from its folder.
+        objects: DICOM segmentations and RT structure sets; they say themselves of which image
+            they are.
         unpaired: What becomes of an image without label and of a label without image: an
-            error; the image is kept; or both are refused.
+            error; the image is kept; or both are refused. An object without image is refused.
     """
 
     folder: str | None = None
     csv: str | None = None
     match: Match | None = None
     datalist: str | None = None
+    objects: Objects | None = None
     unpaired: Literal["error", "keep", "refuse"] = "error"
 
     def __post_init__(self) -> None:
         _exactly_one(
-            "labels", folder=self.folder, csv=self.csv, match=self.match, datalist=self.datalist
+            "labels",
+            folder=self.folder,
+            csv=self.csv,
+            match=self.match,
+            datalist=self.datalist,
+            objects=self.objects,
         )
 
 
@@ -128,10 +160,11 @@ class Attributes:
 
 @config
 class Root:
-    """A folder of images.
+    """Images, in a folder or of a PACS.
 
     Args:
         root: The folder; `mirror:` at its head is the folder that MEDSSL_MIRROR names.
+        pacs: What to have sent from where, instead of a folder.
         include: A pattern on the path below the root, in which `*` matches anything.
         layout: What files of arrays (HDF5, NumPy) hold, labels included.
         modality: DICOM's code, where the files do not say it.
@@ -142,7 +175,8 @@ class Root:
         site: Where they were made.
     """
 
-    root: str
+    root: str | None = None
+    pacs: PacsSource | None = None
     include: str = "*"
     layout: Layout | None = None
     modality: str | None = None
@@ -153,6 +187,7 @@ class Root:
     site: str | None = None
 
     def __post_init__(self) -> None:
+        _exactly_one("source", root=self.root, pacs=self.pacs)
         if self.layout is not None and self.labels is not None:
             msg = "labels: a source with a layout has its labels in its own files; leave them out"
             raise ConfigError(msg)
@@ -200,6 +235,8 @@ class Index:
         key: The secret of the pseudonyms; one is made where there is none.
         resample: Which series are resampled rather than refused.
         split: Which subjects are for what.
+        deidentified: A folder for de-identified copies of the DICOM files of all cases, apart
+            from all sources; none is written without it.
         scheduler: Who reads: `threads` or `processes` of this machine, or the address of a Dask
             scheduler, `tcp://host:port`, whose workers see the same files.
         jobs: How many read at a time; a Dask scheduler has its own number.
@@ -212,6 +249,7 @@ class Index:
     key: Path | None = None
     resample: Resample = Resample()
     split: Split = Split()
+    deidentified: Path | None = None
     scheduler: Scheduler = "threads"
     jobs: Count = 2
     memory_gib: Positive = 4.0

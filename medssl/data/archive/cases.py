@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from medssl.data.archive.burned_in import has_text
 from medssl.data.archive.ledger import Ledger, Use
+from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.units import Unit, refuse_all
+from medssl.data.archive.words import shown_words
+from medssl.data.dicom.annotation import SUSPECTED
+from medssl.data.dicom.content import content_of
 from medssl.data.layouts import Held
 from medssl.data.manifest import Case
 from medssl.data.verdicts import Code, RefusedError
@@ -15,7 +20,7 @@ from medssl.data.volume import Volume, digest
 from medssl.geometry import spacing_mm
 
 OLDEST = 89  # years; above, an age identifies, and is given as 90
-OF_SOME = ("units", "burned_in", "orientation")  # attributes of the header that few cases have
+TEXT_REGIONS = "regions that look like text"
 PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 
 
@@ -48,6 +53,7 @@ class Measured:
         affine: To RAS+ mm, row by row.
         bytes: Of its voxels in memory.
         nonfinite: How many voxels are NaN or infinite.
+        has_text: Whether a slice seems written on.
     """
 
     digest: str
@@ -55,6 +61,7 @@ class Measured:
     affine: tuple[float, ...]
     bytes: int
     nonfinite: int
+    has_text: bool
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,7 @@ def measure(volume: Volume) -> Measured:
         affine=tuple(volume.affine.ravel().tolist()),
         bytes=int(voxels.nbytes),
         nonfinite=voxels.size - int(np.isfinite(voxels).sum()) if is_float else 0,
+        has_text=has_text(voxels),
     )
 
 
@@ -156,7 +164,7 @@ def describe(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
         # A study or series belongs to its patient: UIDs alone are not always unique.
         study_id=unit.study and hidden("study", f"{patient}|{unit.study}"),
         series_id=unit.series and hidden("series", f"{patient}|{unit.series}"),
-        modality=known.modality or unit.modality,
+        modality=known.modality or shown_words(unit.modality, hidden),
         image_uri=_image_uri(unit, first, case_id),
         # Of a file that holds both, one name is enough.
         label_uri=_image_uri(unit, first, case_id) if held.has_label else None,
@@ -164,13 +172,13 @@ def describe(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
         spacing_mm=spacing_mm(np.array(found.affine).reshape(4, 4)).tolist(),
         affine=list(found.affine),
         frame=unit.frame,
-        body_part=unit.attributes.get("body_part"),
-        sequence=unit.attributes.get("sequence"),
-        scanner=unit.attributes.get("scanner"),
+        body_part=shown_words(unit.attributes.get("body_part"), hidden),
+        sequence=shown_words(unit.attributes.get("sequence"), hidden),
+        scanner=shown_words(unit.attributes.get("scanner"), hidden),
         site=known.site,
         age_years=age_years(unit.attributes.get("age", "")),
         sex=sex(unit.attributes.get("sex", "")),
-        attributes=dict(known.attributes) | _kept(unit, found),
+        attributes=dict(known.attributes) | _kept(unit, found, hidden),
         group=known.group,
         labels=[{"class_name": name, "box_mm": None} for name in held.classes] or None,
         split=held.split,
@@ -198,9 +206,17 @@ def sex(text: str) -> str | None:
     return text if text in ("F", "M", "O") else None
 
 
-def _kept(unit: Unit, found: Measured) -> dict[str, str]:
-    """Return what is worth knowing of some cases: units, burned-in text, what was resampled."""
-    said = {name: unit.attributes[name] for name in OF_SOME if name in unit.attributes}
-    if unit.stack is not None and unit.stack.regrid is not None:
-        said["resampled"] = unit.stack.regrid.sentence
-    return said | ({"nonfinite": str(found.nonfinite)} if found.nonfinite else {})
+def _kept(unit: Unit, found: Measured, hidden: Pseudonyms) -> dict[str, str]:
+    """Return what is worth knowing of some cases: of values, burned-in text, what was resampled."""
+    headers = unit.stack.headers if unit.stack else ()
+    said = content_of([header.attributes for header in headers]) if headers else {}
+    regrid = unit.stack and unit.stack.regrid
+    written = f"{SUSPECTED}: {TEXT_REGIONS}" if found.has_text else None
+    of_some = {
+        "units": shown_words(said.get("units"), hidden),
+        "burned_in": unit.attributes.get("burned_in") or written,
+        "resampled": regrid.sentence if regrid else None,
+        "nonfinite": str(found.nonfinite) if found.nonfinite else None,
+        "orientation": unit.attributes.get("orientation"),
+    }
+    return said | {name: value for name, value in of_some.items() if value}

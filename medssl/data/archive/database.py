@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 # Raise it when the same file is seen, or the same volume is measured, otherwise than before.
-VERSION = 2
+VERSION = 3
 STAMP = "CREATE TABLE IF NOT EXISTS stamp (text TEXT)"
 KEPT = """
 CREATE TABLE IF NOT EXISTS looks (

@@ -45,7 +45,7 @@ def labels_of(table: Path, source: int) -> dict[str, File]:
     The columns are `image` or `series_uid`, and `label`, a path from the table's folder. A file
     that is not there is left out, and its image is without label.
     """
-    rows = by_name(read_rows(table, ["label"]), table)
+    rows = by_name(read_rows(table, ["label"]))
     named = {name: table.parent.resolve() / row["label"] for name, row in rows.items()}
     return {
         name: File(path, rows[name]["label"], source)
@@ -91,8 +91,8 @@ def labels_listed(table: Path, root: Path, source: int) -> dict[str, File]:
         image, label = ((folder / row[key]).resolve() for key in ("image", "label"))
         if not (image.is_relative_to(root.resolve()) and label.is_relative_to(folder)):
             msg = (
-                f"{table}: expected images below the source's folder {root} and labels below the "
-                f"list's, a row names one elsewhere"
+                "expected images below the source's folder and labels below the list's, a row "
+                "names one elsewhere"
             )
             raise DataError(msg)
         if label.is_file():
@@ -107,8 +107,8 @@ def _training(table: Path) -> list[dict[str, str]]:
         return [{key: str(row[key]) for key in ("image", "label")} for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = (
-            f"{table}: expected a JSON file whose `training` lists pairs of `image` and `label`, "
-            f"got {type(error).__name__}: {error}"
+            "expected a JSON file whose `training` lists pairs of `image` and `label`, "
+            f"got {type(error).__name__}"
         )
         raise DataError(msg) from error
 

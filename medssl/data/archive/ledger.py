@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from medssl.data.archive.database import open_database, save
 from medssl.data.archive.looks import Looks
+from medssl.data.archive.private import text_of
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.walk import File
 from medssl.data.layouts import Layout
@@ -224,7 +225,9 @@ class Ledger:
             "SELECT file_id, path, case_id, position, image FROM files LEFT JOIN uses"
             " USING (place) ORDER BY place, uses.rowid"
         )
-        return _table(((row[0], os.fsdecode(row[1]), *row[2:]) for row in rows), FILES)
+        return _table(
+            ((row[0], text_of(Path(os.fsdecode(row[1]))), *row[2:]) for row in rows), FILES
+        )
 
     def _account(self, path: Path) -> tuple[int, str | None, str, int]:
         row: tuple[int, str | None, str, int] = self._base.execute(

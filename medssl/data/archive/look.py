@@ -31,6 +31,7 @@ class Look:
         series: What the files of one series share, as text.
         series_uid: The series, where it says.
         broken: The series that lacks an image since this file is damaged.
+        lost: The instance UID of that image, which may be there intact in another file.
         refusal: Why it cannot be taken, whatever else is there.
     """
 
@@ -42,6 +43,7 @@ class Look:
     series: str | None = None
     series_uid: str | None = None
     broken: str | None = None
+    lost: str = ""
     refusal: tuple[Code, str] | None = None
 
     def row(self) -> tuple[str | None, ...]:
@@ -52,6 +54,7 @@ class Look:
             {
                 "shape": self.shape,
                 "held": [astuple(held) for held in self.held],
+                "lost": self.lost,
                 "headers": [_fields(header) for header in self.headers],
             }
         )
@@ -74,6 +77,7 @@ class Look:
             series=series,
             series_uid=series_uid,
             broken=broken,
+            lost=kept["lost"],
             refusal=None if code is None else (Code(code), sentence),
         )
 
@@ -159,6 +163,7 @@ def _slices(path: Path, digest: str) -> Look:
             digest,
             series_uid=first.series_uid,
             broken=series if is_broken else None,
+            lost=first.sop_uid,
             refusal=(refusal.code, refusal.sentence),
         )
     return Look(digest, headers=tuple(headers), series=series, series_uid=first.series_uid)

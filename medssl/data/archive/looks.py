@@ -106,12 +106,12 @@ class Looks:
         rows = self._base.execute(f"SELECT parts FROM {IMAGES} AND parts IS NOT NULL")
         return {_path(bytes.fromhex(part)) for (text,) in rows for part in json.loads(text)}
 
-    def broken(self, series: str) -> Path | None:
-        """Return a file of a series that has lost its end, if one has."""
-        row = self._base.execute(
-            f"SELECT path FROM {IMAGES} AND broken = ? ORDER BY place DESC", (series,)
-        ).fetchone()
-        return None if row is None else _path(row[0])
+    def broken(self, series: str) -> list[tuple[Path, str]]:
+        """Return the files of a series that have lost their end, and the instance UID of each."""
+        rows = self._base.execute(
+            f"SELECT path, found FROM {IMAGES} AND broken = ? ORDER BY place DESC", (series,)
+        )
+        return [(_path(path), json.loads(found)["lost"]) for path, found in rows]
 
     def digest(self, path: Path) -> str:
         """Return the digest of a file that was looked at."""

@@ -1,19 +1,29 @@
 """The private folder of an index: the key, and which file an id stands for."""
 
+import os
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medssl.errors import DataError
 
+URI = "file://"
 FOLDER, KEY, FILES, LOOKS = "private", "key", "files.parquet", "looks.sqlite"
 
 
 def open_private(output: Path) -> Path:
-    """Return the private folder below an output folder, which only its owner may enter."""
+    """Return the private folder below an output folder, which only its owner may enter.
+
+    Raises:
+        DataError: If it is a link, or holds one: what it leads to may be another's.
+    """
     folder = output / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if links := [path for path in (folder, *folder.iterdir()) if path.is_symlink()]:
+        msg = f"{links[0]} is a link; the private folder and what is in it must lie in {output}"
+        raise DataError(msg)
     folder.chmod(0o700)
     return folder
 
@@ -25,6 +35,23 @@ def write_files(table: pa.Table, folder: Path) -> None:
     temporary.touch(mode=0o600)
     pq.write_table(table, temporary)
     temporary.replace(folder / FILES)
+
+
+def text_of(path: Path) -> str:
+    """Return a path as a table keeps it: as it is, or as a URI if its bytes are no UTF-8."""
+    text = str(path.absolute())
+    return text if _is_utf8(text) else path.absolute().as_uri()
+
+
+def path_of(text: str) -> Path:
+    """Return the path that `text_of` made a text of."""
+    if not text.startswith(URI):
+        return Path(text)
+    return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(URI))))
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_files(output: Path) -> pa.Table:

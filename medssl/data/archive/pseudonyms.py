@@ -6,6 +6,7 @@ import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 from medssl.errors import DataError
 
@@ -24,8 +25,18 @@ class Pseudonyms:
 
     def __call__(self, kind: str, name: str) -> str:
         """Return the id of a name among those of one kind."""
+        return self._digest(kind, name).hex()[:16]
+
+    def uid(self, name: str) -> str:
+        """Return the DICOM UID of a name, a UID as a rule, under the root that needs no owner.
+
+        Source: DICOM PS3.5 2024, B.2.
+        """
+        return f"2.25.{UUID(bytes=self._digest('uid', name)[:16], version=4).int}"
+
+    def _digest(self, kind: str, name: str) -> bytes:
         text = f"{kind}\0{name}".encode("utf-8", "surrogateescape")
-        return hmac.new(self.key, text, hashlib.sha256).hexdigest()[:16]
+        return hmac.new(self.key, text, hashlib.sha256).digest()
 
 
 def read_key(path: Path) -> bytes:

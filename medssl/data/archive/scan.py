@@ -20,7 +20,7 @@ def scan(
     pool: Pool = SERIAL,
     progress: Callable[[Iterator[Seen]], Iterator[Seen]] = iter,
 ) -> None:
-    """Look at what is due, and write down what was seen.
+    """Look at what is due, write down what was seen, and refuse what makes no case by itself.
 
     Args:
         ledger: Where the files were opened.
@@ -41,3 +41,13 @@ def scan(
             ledger.save()
             saved_s = time.monotonic()
     ledger.save()
+    _refuse(ledger)
+
+
+def _refuse(ledger: Ledger) -> None:
+    """Refuse the files that make no case whatever else is there."""
+    # Voxels beside their header are no image by themselves, and no fault.
+    claimed = ledger.looks.parts()
+    for path, refusal in ledger.looks.refusals():
+        if path not in claimed:
+            ledger.refuse(path, refusal)

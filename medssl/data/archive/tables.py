@@ -22,30 +22,31 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
             reader = csv.DictReader(file)
             rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        msg = f"{path}: expected a CSV table in UTF-8, got {error}"
+        msg = f"expected a CSV table in UTF-8, got {type(error).__name__}"
         raise DataError(msg) from error
     columns = list(reader.fieldnames or ())
     if missing := [name for name in needed if name not in columns]:
-        msg = f"{path}: needs the columns {missing}, has {columns}"
+        # What stands in the first line is not repeated: without a header it is a patient.
+        msg = f"needs the columns {missing}, has {len(columns)} others in its first line"
         raise DataError(msg)
     return rows
 
 
-def by_name(rows: Sequence[Mapping[str, str]], path: Path) -> dict[str, Mapping[str, str]]:
+def by_name(rows: Sequence[Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
     """Return rows by the image they are about: a series UID, or a file without its suffix.
 
     Raises:
         DataError: If there is no column that says, or an image has two rows.
     """
     if rows and IMAGE not in rows[0] and SERIES not in rows[0]:
-        msg = f"{path}: expected a column {IMAGE!r} or {SERIES!r}, got {list(rows[0])}"
+        msg = f"expected a column {IMAGE!r} or {SERIES!r}, got {len(rows[0])} others"
         raise DataError(msg)
     found: dict[str, Mapping[str, str]] = {}
     for line, row in enumerate(rows, start=2):
         name = row.get(SERIES) or without_suffix(row.get(IMAGE, ""))
         if not name or name in found:
             what = "names no image" if not name else "names an image that an earlier line names"
-            msg = f"{path}: line {line} {what}"
+            msg = f"line {line} {what}"
             raise DataError(msg)
         found[name] = row
     return found
@@ -53,7 +54,7 @@ def by_name(rows: Sequence[Mapping[str, str]], path: Path) -> dict[str, Mapping[
 
 def subjects(path: Path) -> dict[str, str]:
     """Read which subject each image is of: the columns `image` (or `series_uid`), `subject`."""
-    rows = by_name(read_rows(path, ["subject"]), path)
+    rows = by_name(read_rows(path, ["subject"]))
     return {name: row["subject"] for name, row in rows.items()}
 
 
@@ -76,7 +77,7 @@ def attributes(
     named = [{IMAGE: image.format_map(row)} | {name: row[name] for name in columns} for row in rows]
     return {
         name: tuple((column, row[column]) for column in columns)
-        for name, row in by_name(named, path).items()
+        for name, row in by_name(named).items()
     }
 
 

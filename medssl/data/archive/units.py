@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -12,7 +13,9 @@ from medssl.data.archive.ledger import Ledger
 from medssl.data.archive.look import Look
 from medssl.data.archive.looks import Group
 from medssl.data.archive.series import divide
+from medssl.data.archive.versions import Contents, Images, digest_of_values
 from medssl.data.archive.walk import File
+from medssl.data.dicom.dates import date_of
 from medssl.data.dicom.regrid import NOTHING, Allowed
 from medssl.data.dicom.stack import Stack
 from medssl.data.dicom.stacks import Misfit
@@ -40,6 +43,8 @@ class Unit:
         reader: What reads its one file, if it is no DICOM series.
         attributes: The whitelisted values of the header.
         stack: Its slices, if it is a DICOM series.
+        study_date: The day of its study, if it is known.
+        copy: Which of several series under its series UID it is of.
         digests: Of the bytes of each file.
         num_voxels: As the header says.
         layout: The layout that reads it, as text, if it needs one.
@@ -57,10 +62,16 @@ class Unit:
     attributes: Mapping[str, str] = field(default_factory=dict)
     stack: Stack | None = None
     reader: FileReader | None = None
+    study_date: date | None = None
+    copy: int = 0
     digests: tuple[str, ...] = ()
     num_voxels: int = 0
     layout: str | None = None
     held: Held | None = None
+
+    def __repr__(self) -> str:
+        # Errors of an engine name what was worked on; paths and patients are not for logs.
+        return f"<a volume of {len(self.files)} files>"
 
     @property
     def source(self) -> int:
@@ -82,18 +93,8 @@ class Unit:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def refuse_unusable(ledger: Ledger) -> None:
-    """Refuse the files that make no case whatever else is there."""
-    # Voxels beside their header are no image by themselves, and no fault.
-    claimed = ledger.looks.parts()
-    for path, refusal in ledger.looks.refusals():
-        if path not in claimed:
-            ledger.refuse(path, refusal)
-
-
 def find_units(ledger: Ledger, allowed: Allowed = NOTHING) -> Iterator[Unit]:
     """Yield what makes a case, series by series; what makes none is refused."""
-    refuse_unusable(ledger)
     for group in ledger.looks.groups():
         if group.series is None:
             ((file, look),) = group.files
@@ -128,13 +129,15 @@ def _of_file(file: File, look: Look, ledger: Ledger) -> Iterator[Unit]:
 def _of_series(group: Group, ledger: Ledger, allowed: Allowed) -> Iterator[Unit]:
     """Yield a unit for each volume of a series."""
     files = {file.path: (file, look.digest) for file, look in group.files}
-    culprit = ledger.looks.broken(group.series or "")
-    if culprit is not None:
-        refuse_all(files, culprit, ledger)
-        return
     headers = [header for _, look in group.files for header in look.headers]
+    there = {header.sop_uid for header in headers} - {""}
+    # A damaged copy of an image that is there takes nothing from the series.
+    culprits = [p for p, lost in ledger.looks.broken(group.series or "") if lost not in there]
+    if culprits:
+        refuse_all(files, culprits[0], ledger)
+        return
     units = []
-    for copy, found in divide(headers, allowed):
+    for copy, found in divide(headers, allowed, _contents(files, ledger)):
         if isinstance(found, Misfit):
             for header in found.headers:
                 ledger.refuse(header.path, found.refusal)
@@ -142,6 +145,18 @@ def _of_series(group: Group, ledger: Ledger, allowed: Allowed) -> Iterator[Unit]
             units.append(_unit(found, files, copy))
     order = {path: number for number, path in enumerate(files)}
     yield from sorted(units, key=lambda unit: min(order[file.path] for file in unit.files))
+
+
+def _contents(files: Mapping[Path, tuple[File, str]], ledger: Ledger) -> Contents:
+    """Return how to compare files by what was seen in them, now or in an earlier run."""
+
+    def values_of(images: Images) -> str:
+        key = f"values {files[images[0].path][1]}"
+        kept = ledger.looks.recall(key) or {"digest": digest_of_values(images)}
+        ledger.looks.remember(key, kept)
+        return str(kept["digest"])
+
+    return Contents(bytes_of=lambda path: files[path][1], values_of=values_of)
 
 
 def refuse_all(paths: Iterable[Path], culprit: Path, ledger: Ledger) -> None:
@@ -171,6 +186,8 @@ def _unit(stack: Stack, files: Mapping[Path, tuple[File, str]], copy: int) -> Un
         frame=stack.frame,
         attributes=first.attributes,
         stack=stack,
+        study_date=date_of(first.study_date),
+        copy=copy,
         digests=tuple(files[header.path][1] for header in stack.headers),
         num_voxels=first.rows * first.columns * len(stack.headers),
     )

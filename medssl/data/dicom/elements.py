@@ -2,13 +2,22 @@
 
 What is read from may be a data set, or a mapping from keywords to values that describes one
 image of several in a file.
+
+Source: DICOM PS3.5 2024, 6.2 (padding of values); PS3.3, C.7.6.1 (image type, times), C.8.2.1 and
+C.8.3.1 (kernel, voltage, echoes, inversion), C.8.13.5.9 (diffusion).
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pydicom
+
+from medssl.data.dicom.dates import date_of
+
+# Steps and positions that bodies and scanners have room for; others are damage.
+LEAST_MM, MOST_MM = 1e-6, 1e6
 
 Said = Mapping[str, Any] | pydicom.Dataset
 
@@ -62,21 +71,27 @@ def attributes(found: Said) -> dict[str, str]:
         "age": text(found.get("PatientAge")),
         "scanner": " ".join(filter(None, makers)),
         "sequence": next(filter(None, sequences), ""),
-        "units": text(found.get("Units")),
-        "burned_in": text(found.get("BurnedInAnnotation")).replace("NO", ""),
     }
     return {name: value for name, value in texts.items() if value}
 
 
+def study_date(found: Said) -> date | None:
+    """Return the day of the study, by its own date or else by those of its parts."""
+    days = (date_of(text(found.get(f"{part}Date"))) for part in ("Study", "Series", "Acquisition"))
+    return next((day for day in days if day is not None), None)
+
+
 def text(value: object) -> str:
-    """Return a value as text, several joined by backslashes; none is empty."""
-    if value is None:
-        return ""
+    """Return a value as text, several joined by backslashes.
+
+    None is empty, and so is what is neither text nor number: the file says it is of a kind that
+    the element is not of, and it may hold anything.
+    """
     if isinstance(value, str):
         return value.strip().strip("\0")
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
         return "\\".join(text(part) for part in value)
-    return str(value).strip()
+    return str(value).strip() if isinstance(value, int | float | Decimal) else ""
 
 
 def number(value: Any) -> float | None:
@@ -86,7 +101,7 @@ def number(value: Any) -> float | None:
 
 def numbers(value: Any, count: int) -> tuple[float, ...] | None:
     """Return so many numbers, or none if there are not as many."""
-    if value is None or not isinstance(value, Sequence) or len(value) != count:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) != count:
         return None
     return tuple(float(part) for part in value)
 

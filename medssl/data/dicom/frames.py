@@ -41,6 +41,7 @@ MACROS: Mapping[tuple[str, ...], Mapping[str, str]] = {
         "FrameAcquisitionNumber": "FrameAcquisitionNumber",
         "FrameAcquisitionDateTime": "AcquisitionDateTime",
     },
+    ("SegmentIdentificationSequence",): {"ReferencedSegmentNumber": "ReferencedSegmentNumber"},
     ("MRImageFrameTypeSequence",): _FRAME_TYPE,
     ("CTImageFrameTypeSequence",): _FRAME_TYPE,
     ("PETFrameTypeSequence",): _FRAME_TYPE,
@@ -56,6 +57,7 @@ MACROS: Mapping[tuple[str, ...], Mapping[str, str]] = {
 }
 # A frame that does not say these does not have them, whatever stands outside of the groups.
 OF_FRAMES = {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"}
+MOST_FRAMES = 100_000
 # Dimensions that say where a frame is, not what tells it from others at its place.
 PLACES = {0x00209056, 0x00209057, 0x00209113, 0x00200032, 0x00209116, 0x00200037}
 
@@ -70,10 +72,15 @@ def frames_of(
         only: The frames to look at; all, if it is none.
 
     Raises:
-        RefusedError: If there are not as many descriptions as frames.
+        RefusedError: If there are not as many descriptions as frames, or more than any.
     """
-    described = found.get("PerFrameFunctionalGroupsSequence") or []
     promised = int(found.get("NumberOfFrames") or 1)
+    if promised > MOST_FRAMES:
+        sentence = (
+            f"an enhanced image of {promised} frames; the most that are read is {MOST_FRAMES}"
+        )
+        raise RefusedError(Code.MULTI_FRAME, sentence)
+    described = found.get("PerFrameFunctionalGroupsSequence") or []
     if len(described) != promised:
         sentence = f"an enhanced image of {promised} frames that describes {len(described)} of them"
         raise RefusedError(Code.MULTI_FRAME, sentence)

@@ -5,6 +5,7 @@ Source: DICOM PS3.3 2024, C.7.6.2 (image plane), C.7.6.3 (image pixel); PS3.10 7
 
 import zlib
 from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
+from medssl.data.dicom import annotation
+from medssl.data.dicom.bounded import open_bounded, read_head
+from medssl.data.dicom.content import TAGS as CONTENT
+from medssl.data.dicom.content import content
 from medssl.data.dicom.elements import (
     Said,
     attributes,
@@ -21,6 +26,7 @@ from medssl.data.dicom.elements import (
     number,
     numbers,
     rounding,
+    study_date,
     text,
 )
 from medssl.data.dicom.frames import ENHANCED, GROUPS, frames_of
@@ -39,9 +45,9 @@ TAGS = (
     "TemporalPositionIdentifier", "AcquisitionNumber", "TriggerTime", "DiffusionBValue",
     "DiffusionGradientOrientation", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
     "ContentTime", "InstanceNumber", "BodyPartExamined", "PatientAge", "PatientSex",
-    "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence", "Units",
-    "BurnedInAnnotation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-    "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", *GROUPS,
+    "Manufacturer", "ManufacturerModelName", "SequenceName", "ScanningSequence",
+    "StudyDate", "SeriesDate", "BitsStored", "HighBit", "ModalityLUTSequence",
+    "FrameOfReferenceUID", *CONTENT, *annotation.TAGS, *GROUPS,
 )  # fmt: skip
 
 
@@ -58,6 +64,7 @@ class Header:
         study_uid: The visit.
         sop_uid: The instance.
         series_uid: The series, where the file says.
+        space_uid: The frame of reference, where the file says: what shares it shares coordinates.
         modality: DICOM's code.
         image_type: The values of ImageType.
         num_frames: In this file.
@@ -72,6 +79,7 @@ class Header:
         spacing_between_mm: SpacingBetweenSlices, where the file says.
         contrast: What must agree within a volume: image type, echo, kernel and the like.
         moments: What may tell the frames of a series apart, by the tag's name.
+        study_date: Its day in ISO's form; of it a case keeps the days since the patient's first.
         rescale: Slope and intercept, where they are of this image of the file alone.
         image: Its number in the file, from 1; none if the file is one image as it stands.
         native: Where its pixels are, if they stand in the file as they are.
@@ -87,6 +95,7 @@ class Header:
     study_uid: str
     sop_uid: str
     series_uid: str
+    space_uid: str
     modality: str | None
     image_type: tuple[str, ...]
     num_frames: int
@@ -102,6 +111,7 @@ class Header:
     contrast: tuple[object, ...]
     moments: Mapping[str, Any]
     attributes: Mapping[str, str]
+    study_date: str = ""
     rescale: tuple[float, float] | None = None
     image: int | None = None
     native: Native | None = None
@@ -119,9 +129,16 @@ def read_headers(path: Path, only: Container[int | None] | None = None) -> list[
     Raises:
         RefusedError: If it is no DICOM file, or a damaged one.
     """
-    try:
+    with refusing_damage():
         headers = _read(path, only)
         return [h for h in headers if only is None or h.flaw or h.image in only]
+
+
+@contextmanager
+def refusing_damage() -> Iterator[None]:
+    """Turn what reading a header raises, of one that is none, into a refusal."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise RefusedError(Code.UNREADABLE, "there is no such file") from error
     except PermissionError as error:
@@ -151,19 +168,23 @@ def _read(path: Path, only: Container[int | None] | None) -> list[Header]:
         return _images(path, found, meta, end, only)
 
 
+def read_dataset(path: Path) -> pydicom.Dataset:
+    """Read all elements before the pixels; a preamble may be missing."""
+    return _dataset(path, None)[0]
+
+
 def _dataset(path: Path, tags: list[str] | None) -> tuple[pydicom.Dataset, int]:
     """Return what stands before the pixels, and where that ends."""
-    kept: Any = tags  # by keyword, which pydicom takes and does not declare
-    with path.open("rb") as file:
+    with open_bounded(path) as file:
         try:
-            found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=kept)
+            found = read_head(file, tags)
         except InvalidDicomError:
             file.seek(0)
             # Without preamble the data set begins at once, with group 0002 or 0008.
             if file.read(2) not in (b"\x02\x00", b"\x08\x00"):
                 raise
             file.seek(0)
-            found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=kept, force=True)
+            found = read_head(file, tags, force=True)
             if not str(found.get("SOPClassUID", "")).startswith("1.2.840.10008."):
                 raise
         return found, file.tell()
@@ -223,7 +244,7 @@ def _frames(
 
 
 def _tiles(found: pydicom.Dataset, common: Mapping[str, Any]) -> Iterator[Header]:
-    tiles, across = tiles_of(found, _dataset(common["path"], None)[0])
+    tiles, across = tiles_of(found, read_dataset(common["path"]))
     for image, tile in enumerate(tiles, start=1):
         yield Header(**_parsed(tile, common), image=image, tiles_across=across)
 
@@ -244,6 +265,7 @@ def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
         "study_uid": text(found.get("StudyInstanceUID")),
         "sop_uid": text(found.get("SOPInstanceUID")),
         "series_uid": series_uid,
+        "space_uid": text(found.get("FrameOfReferenceUID")),
         "modality": text(found.get("Modality")) or None,
         "image_type": tuple(text(found.get("ImageType")).split("\\")),
         "num_frames": int(found.get("NumberOfFrames") or 1),
@@ -258,5 +280,6 @@ def _parsed(found: Said, common: Mapping[str, Any]) -> dict[str, Any]:
         "spacing_between_mm": number(found.get("SpacingBetweenSlices")),
         "contrast": contrast(found),
         "moments": moments(found),
-        "attributes": attributes(found),
+        "attributes": attributes(found) | content(found) | annotation.burned_in(found),
+        "study_date": str(study_date(found) or ""),
     }

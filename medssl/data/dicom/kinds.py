@@ -5,6 +5,7 @@ Source: DICOM PS3.4 2024, B.5 (standard SOP classes); PS3.3, C.7.6.1.1.2 (image 
 
 from collections.abc import Sequence
 
+from medssl.data.dicom.elements import MOST_MM
 from medssl.data.dicom.frames import ENHANCED
 from medssl.data.dicom.header import Header
 from medssl.data.verdicts import Code, RefusedError
@@ -45,6 +46,10 @@ BY_MODALITY = {
 }
 # Every object of these is a slice: without rows or pixels the file has lost its end.
 SLICES = {"CTImageStorage", "MRImageStorage", "PositronEmissionTomographyImageStorage"}
+COLORS = {
+    "RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT",
+    "HSV", "ARGB", "CMYK", "XYB",
+}  # fmt: skip
 SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM"}
 
 
@@ -87,6 +92,21 @@ def _require_slice(header: Header) -> None:
         raise RefusedError(
             Code.NO_GEOMETRY, f"it does not say where it is: no {', '.join(lacking)}"
         )
+    _require_sane(header)
+
+
+def _require_sane(header: Header) -> None:
+    """Refuse numbers that no scanner means, before anything is reckoned with them."""
+    position, axes = header.position_mm or (), header.orientation or ()
+    if not all(abs(value) <= MOST_MM for value in position):
+        raise RefusedError(Code.NO_GEOMETRY, f"its position is {_listed(position)} mm")
+    if not all(abs(value) <= 2 for value in axes):
+        sentence = f"its axes are no unit vectors at right angles: {_listed(axes)}"
+        raise RefusedError(Code.BAD_ORIENTATION, sentence)
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
 
 
 def _require_pixels(header: Header) -> None:
@@ -107,8 +127,6 @@ def _require_one_image(header: Header) -> None:
         sentence = f"{header.num_frames} frames of an object that describes them as one image"
         raise RefusedError(Code.MULTI_FRAME, sentence)
     if header.samples != 1 or header.photometric not in ("MONOCHROME2", "MONOCHROME1"):
-        raise RefusedError(
-            Code.COLOR, f"its pixels are {header.photometric or 'colored'}, not gray"
-        )
-    if header.photometric == "MONOCHROME1":
-        raise RefusedError(Code.UNSUPPORTED, "its pixels are MONOCHROME1: large values are dark")
+        # What the file says is repeated only where it is a word of the standard.
+        said = header.photometric if header.photometric in COLORS else "colored"
+        raise RefusedError(Code.COLOR, f"its pixels are {said}, not gray")

@@ -17,7 +17,7 @@ import pydicom
 from jaxtyping import Float64
 
 from medssl.data.dicom.csa import image_header
-from medssl.data.dicom.elements import number, numbers, text
+from medssl.data.dicom.elements import LEAST_MM, MOST_MM, number, numbers, text
 from medssl.data.verdicts import Code, RefusedError
 
 OFF_NORMAL = 1e-3  # largest difference of a cosine
@@ -58,7 +58,7 @@ def tiles_of(found: pydicom.Dataset, private: pydicom.Dataset) -> tuple[list[dic
     """
     tiling = _tiling(private)
     rows, columns = (int(found.get(name) or 0) for name in ("Rows", "Columns"))
-    if rows % tiling.across or columns % tiling.across:
+    if rows % tiling.across or columns % tiling.across or not rows * columns:
         sentence = (
             f"a mosaic of {tiling.number} slices has {tiling.across} by {tiling.across} tiles, "
             f"which {rows} by {columns} pixels do not divide into"
@@ -118,8 +118,10 @@ def _grid(
     between_mm = number(found.get("SpacingBetweenSlices"))
     if position is None or axes is None or pixel_mm is None:
         raise RefusedError(Code.NO_GEOMETRY, "a mosaic that does not say where it is")
-    if between_mm is None or not 0 < between_mm < np.inf:
+    if between_mm is None or not LEAST_MM <= between_mm <= MOST_MM:
         raise RefusedError(Code.NO_GEOMETRY, "a mosaic that does not say SpacingBetweenSlices")
+    if not np.abs([*position, *axes, *pixel_mm]).max() <= MOST_MM:
+        raise RefusedError(Code.NO_GEOMETRY, "a mosaic that says of no place where it is")
     along_row, along_column = np.array(axes, np.float64).reshape(2, 3)
     plane = np.cross(along_row, along_column)
     way = np.sign(plane @ np.array(tiling.normal))

@@ -16,6 +16,7 @@ from medssl.data.dicom.elements import Said, number
 from medssl.data.verdicts import Code, RefusedError
 
 PIXELS = b"\xe0\x7f\x10\x00"
+MOST_RESCALE = 1e18
 UNKNOWN_LENGTH = 0xFFFFFFFF
 
 
@@ -47,6 +48,9 @@ def find_native(path: Path, found: Said, syntax: UID, end: int) -> Native | None
         found: What stands before them.
         syntax: How they are stored.
         end: Where that ends.
+
+    Raises:
+        RefusedError: If they are there, and end early.
     """
     bits, used = (_whole(found.get(name)) for name in ("BitsAllocated", "BitsStored"))
     is_plain = (
@@ -62,13 +66,21 @@ def find_native(path: Path, found: Said, syntax: UID, end: int) -> Native | None
         return None
     offset, length = _place(path, end, is_implicit=syntax == ImplicitVRLittleEndian)
     needed = int(found.get("Rows") or 0) * int(found.get("Columns") or 0) * bits // 8
-    if not 0 < needed <= length or offset + needed > path.stat().st_size:
+    if not needed or not length:
         return None
+    if needed > length or offset + needed > path.stat().st_size:
+        sentence = f"its pixel data is shorter than its {needed} bytes of rows by columns"
+        raise RefusedError(Code.TRUNCATED, sentence)
     slope, intercept = number(found.get("RescaleSlope")), number(found.get("RescaleIntercept"))
     slope, intercept = 1.0 if slope is None else slope, intercept or 0.0
-    if not (np.isfinite([slope, intercept]).all() and slope != 0):
+    if not is_rescale(slope, intercept):
         return None
     return Native(offset, bits, used, found.get("PixelRepresentation") == 1, slope, intercept)
+
+
+def is_rescale(slope: float, intercept: float) -> bool:
+    """Say whether stored numbers become values by these, in numbers of 32 bits."""
+    return 1 / MOST_RESCALE <= abs(slope) <= MOST_RESCALE and abs(intercept) <= MOST_RESCALE
 
 
 def _whole(value: object) -> int:

@@ -11,13 +11,14 @@ from typing import Any, cast
 
 import numpy as np
 import pydicom
-import SimpleITK
 from jaxtyping import Shaped
 from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGExtended12Bit
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from medssl.data.dicom.bounded import open_bounded, read_all, read_head
+from medssl.data.dicom.decoders import NATIVE, frames_at
 from medssl.data.dicom.header import Header
-from medssl.data.dicom.native import Native, read_native
+from medssl.data.dicom.native import Native, is_rescale, read_native
 from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
 
@@ -47,7 +48,7 @@ def read_pixels(path: Path) -> Pixels:
     """
     try:
         with quietly():
-            return _read(_dataset(path), path)
+            return _read(read_dataset(path))
     except RefusedError as refusal:
         raise RefusedError(refusal.code, refusal.sentence, path) from refusal
     except DAMAGE as error:
@@ -83,23 +84,16 @@ def read_frames(
     Raises:
         RefusedError: Naming the file, if it ends early or nothing here decodes its transfer syntax.
     """
-    about = pydicom.Dataset()
-    indices = [number - 1 for number in numbers]
     try:
         with quietly():
             for slope, intercept in rescales:
                 _require_rescale(slope, intercept)
-            frames = [
-                _used_bits(stored, about)
-                for stored in iter_pixels(path, ds_out=about, indices=indices)
-            ]
+            frames = _frames(path, [number - 1 for number in numbers])
     except RefusedError as refusal:
         raise RefusedError(refusal.code, refusal.sentence, path) from refusal
     except DAMAGE as error:
-        syntax = UID(str((getattr(about, "file_meta", None) or {}).get("TransferSyntaxUID", "")))
-        code = Code.UNDECODABLE if _is_compressed(syntax) else Code.TRUNCATED
-        sentence = f"its frames cannot be read ({syntax.name or 'unknown syntax'})"
-        raise RefusedError(code, sentence, path) from error
+        sentence = f"its frames cannot be read ({type(error).__name__})"
+        raise RefusedError(Code.TRUNCATED, sentence, path) from error
     return [Pixels(stored, *rescale) for stored, rescale in zip(frames, rescales, strict=True)]
 
 
@@ -130,9 +124,10 @@ def _with_slices_last(
     return turned
 
 
-def _dataset(path: Path) -> pydicom.Dataset:
-    """Read a file that was seen to be DICOM; one without preamble says its syntax by its bytes."""
-    found = pydicom.dcmread(path, force=True)
+def read_dataset(path: Path) -> pydicom.Dataset:
+    """Read all of a file seen to be DICOM; one without preamble says its syntax by its bytes."""
+    with open_bounded(path) as file:
+        found = read_all(file)
     if "TransferSyntaxUID" not in found.file_meta:
         is_implicit, _ = found.original_encoding
         syntax = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
@@ -140,46 +135,41 @@ def _dataset(path: Path) -> pydicom.Dataset:
     return found
 
 
-def _read(found: pydicom.Dataset, path: Path) -> Pixels:
-    syntax = found.file_meta.TransferSyntaxUID
+def _read(found: pydicom.Dataset) -> Pixels:
     if "PixelData" not in found:
         raise RefusedError(Code.TRUNCATED, "the file ends before or within its pixel data")
     if "ModalityLUTSequence" in found:
         raise RefusedError(Code.UNSUPPORTED, "its values go through a modality lookup table")
-    if syntax == JPEGExtended12Bit and found.BitsStored > 8:
-        return _by_simpleitk(path)
     slope, intercept = (
         float(default if found.get(key) in (None, "") else found.get(key))
         for key, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
     _require_rescale(slope, intercept)
-    return Pixels(_used_bits(_decoded(found, syntax), found), slope, intercept)
+    return Pixels(_used_bits(_decoded(found), found), slope, intercept)
+
+
+def _frames(path: Path, indices: Sequence[int]) -> list[Shaped[np.ndarray, "row column"]]:
+    """Return some frames as they are stored; of a file that needs no decoder, only these."""
+    with open_bounded(path) as file:
+        about = read_head(file, ["BitsStored", "HighBit"])
+        if about.file_meta.TransferSyntaxUID in NATIVE:
+            return [_used_bits(stored, about) for stored in iter_pixels(file, indices=indices)]
+    found = read_dataset(path)
+    return [_used_bits(stored, found) for stored in frames_at(found, indices)]
 
 
 def _require_rescale(slope: float, intercept: float) -> None:
-    if not (np.isfinite([slope, intercept]).all() and slope != 0):
+    if not is_rescale(slope, intercept):
         sentence = f"its values are stored times {slope} plus {intercept}"
         raise RefusedError(Code.UNSUPPORTED, sentence)
 
 
-def _decoded(found: pydicom.Dataset, syntax: Any) -> Shaped[np.ndarray, "row column"]:
-    try:
-        stored: np.ndarray = found.pixel_array
-    except DAMAGE as error:
-        if _is_compressed(syntax):
-            sentence = f"nothing installed decodes its pixels ({syntax.name}), or they are damaged"
-            raise RefusedError(Code.UNDECODABLE, sentence) from error
-        raise RefusedError(
-            Code.TRUNCATED, "its pixel data is shorter than rows by columns"
-        ) from error
+def _decoded(found: pydicom.Dataset) -> Shaped[np.ndarray, "row column"]:
+    (stored,) = frames_at(found, [0])
     if stored.shape != (found.Rows, found.Columns):
         sentence = f"{found.Rows} by {found.Columns} pixels were promised, {stored.shape} came"
         raise RefusedError(Code.TRUNCATED, sentence)
     return stored
-
-
-def _is_compressed(syntax: UID) -> bool:
-    return syntax.is_transfer_syntax and syntax.is_compressed and not syntax.is_deflated
 
 
 def _used_bits(
@@ -202,16 +192,6 @@ def _lower_bits(
         return stored
     shifted = stored << unused
     return np.right_shift(shifted, unused, out=shifted)
-
-
-def _by_simpleitk(path: Path) -> Pixels:
-    """Decode 12-bit extended JPEG, which only GDCM within SimpleITK does freely; it rescales."""
-    try:
-        image = SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
-        sentence = f"its pixels ({JPEGExtended12Bit.name}) are damaged"
-        raise RefusedError(Code.UNDECODABLE, sentence) from error
-    return Pixels(SimpleITK.GetArrayFromImage(image)[0], 1.0, 0.0)
 
 
 def _integers(slices: Sequence[Pixels]) -> np.dtype[Any]:

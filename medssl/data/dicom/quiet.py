@@ -7,7 +7,6 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from decimal import InvalidOperation
 from functools import partial
 
 import pydicom
@@ -15,9 +14,8 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 
 # What pydicom raises on a file that is damaged; there is no common base.
 DAMAGE = (
-    OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError,
-    NotImplementedError, OverflowError, RuntimeError, struct.error, zlib.error, InvalidOperation,
-    InvalidDicomError, BytesLengthException,
+    OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+    RuntimeError, struct.error, zlib.error, InvalidDicomError, BytesLengthException,
 )  # fmt: skip
 
 

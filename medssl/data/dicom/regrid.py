@@ -3,13 +3,16 @@
 A tilted gantry shifts each slice within its plane against the one before: it is shifted back,
 and the plane grows so that nothing is cut off. Uneven gaps become even ones of the smallest gap,
 unless that would take more than twice as many slices. Both interpolate linearly, but never
-between a voxel and padding, which is no value.
+between a voxel and padding that the header declares, which is no value.
 
-Padding is the least value of the volume.
+What no slice reaches is padding, or the least value of the volume where none is declared.
 
-Source: what dcm2niix (Li et al., J. Neurosci. Methods 264, 2016) writes for such series.
-Departs from it: a row that only part of a slice reaches is padding, never a mixture with what
-lies behind it in memory.
+Source: what dcm2niix (Li et al., J. Neurosci. Methods 264, 2016; v1.0.20260724) writes for such
+series, voxel for voxel: the slice that lies farthest along a row or column is on the grid, and
+the first row of a slice is repeated where it covers part of a row of the grid.
+Departs from it: the affine says where these voxels are. That of dcm2niix does where slices drift
+against j and are numbered along the normal; else it is off, by the part of a row that the plane
+grows more than they drift, by the whole drift, or both.
 """
 
 import math
@@ -46,21 +49,24 @@ class Regrid:
         shifts_vox: How far each slice lies from the first along i and j, in voxels.
         places_mm: How far each slice lies from the first along the normal; rising.
         sentence: What was uneven, for people.
+        padding: The value that is none, if the header declares it.
     """
 
     shifts_vox: Float64[np.ndarray, "slice 2"]
     places_mm: Float64[np.ndarray, "slice"]
     sentence: str
+    padding: float | None = None
 
     @property
-    def start_vox(self) -> tuple[int, int]:
+    def start_vox(self) -> tuple[float, float]:
         """Where the grid begins along i and j, in voxels from the first slice's."""
-        first = np.floor(self.shifts_vox.min(axis=0))
-        return int(first[0]), int(first[1])
+        first, last = np.floor(self.shifts_vox.min(axis=0)), self.shifts_vox.max(axis=0)
+        start = first - (np.ceil(last) - last)
+        return float(start[0]), float(start[1])
 
     def plane(self, columns: int, rows: int) -> tuple[int, int]:
         """Return columns and rows of the grid."""
-        room = np.ceil(self.shifts_vox.max(axis=0)) - self.start_vox
+        room = np.round(self.shifts_vox.max(axis=0) - self.start_vox)
         return columns + int(room[0]), rows + int(room[1])
 
     @property
@@ -87,35 +93,40 @@ class Regrid:
         self, voxels: Shaped[np.ndarray, "channel i j k"]
     ) -> Shaped[np.ndarray, "channel new_i new_j new_k"]:
         """Return the voxels on the grid, in their number type."""
-        padding = voxels.min().item()
-        moved = self._shifted(self._shifted(voxels, 0, padding), 1, padding)
+        moved = self._shifted(self._shifted(voxels, 0), 1)
         return self._evened(moved) if self.is_uneven else moved
 
     def _shifted(
-        self, voxels: Shaped[np.ndarray, "channel i j k"], axis: int, padding: float
+        self, voxels: Shaped[np.ndarray, "channel i j k"], axis: int
     ) -> Shaped[np.ndarray, "channel new_i new_j k"]:
         """Shift each slice along an axis of its plane to where it lies."""
-        shifts = self.shifts_vox[:, axis] - self.start_vox[axis]
+        shifts = np.round(self.shifts_vox[:, axis] - self.start_vox[axis], 6)
         if not shifts.any():
             return voxels
         across = np.moveaxis(voxels, axis + 1, 0)
         length = len(across)
-        moved = np.full((length + math.ceil(shifts.max()), *across.shape[1:]), padding)
+        outside = voxels.min() if self.padding is None else self.padding
+        moved = np.full((length + math.ceil(shifts.max()), *across.shape[1:]), outside)
         moved = moved.astype(voxels.dtype)
         for k, shift in enumerate(shifts):
             whole = math.floor(shift)
             share = shift - whole
             one = across[..., k]
-            if share == 0:
-                moved[whole : whole + length, ..., k] = one
-                continue
-            here, before = one[1:], one[:-1]
-            mixed = _rounded((1 - share) * here + share * before, voxels.dtype)
-            nearest = here if share < 0.5 else before
-            is_padded = (here == padding) | (before == padding)
-            inner = slice(whole + 1, whole + length)
-            moved[inner, ..., k] = np.where(is_padded, nearest, mixed)
+            moved[whole : whole + length, ..., k] = one
+            if share:
+                inner = slice(whole + 1, whole + length)
+                moved[inner, ..., k] = self._between(one[:-1], one[1:], share)
         return np.moveaxis(moved, 0, axis + 1)
+
+    def _between(
+        self, before: Shaped[np.ndarray, "*row"], here: Shaped[np.ndarray, "*row"], share: float
+    ) -> Shaped[np.ndarray, "*row"]:
+        """Mix two voxels, so much of the first; of padding and a voxel, take the nearer one."""
+        mixed = _rounded((1 - share) * here + share * before, here.dtype)
+        if self.padding is None:
+            return mixed
+        is_padded = (here == self.padding) | (before == self.padding)
+        return np.where(is_padded, here if share < 0.5 else before, mixed)
 
     def _evened(
         self, voxels: Shaped[np.ndarray, "channel i j k"]

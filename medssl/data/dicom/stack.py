@@ -13,6 +13,7 @@ from itertools import groupby
 import numpy as np
 from jaxtyping import Float64
 
+from medssl.data.dicom.elements import LEAST_MM, MOST_MM
 from medssl.data.dicom.header import Header
 from medssl.data.dicom.regrid import MOST_PLANE, Allowed, Regrid
 from medssl.data.verdicts import Code, RefusedError
@@ -98,7 +99,7 @@ def make_stack(
 
 def _in_plane_mm(header: Header) -> tuple[float, float]:
     row_mm, column_mm = header.pixel_spacing_mm or (0.0, 0.0)
-    if not (0 < row_mm < np.inf and 0 < column_mm < np.inf):
+    if not (LEAST_MM <= row_mm <= MOST_MM and LEAST_MM <= column_mm <= MOST_MM):
         sentence = f"its pixel spacing is {row_mm} by {column_mm} mm"
         raise RefusedError(Code.NO_GEOMETRY, sentence)
     return row_mm, column_mm
@@ -109,7 +110,7 @@ def _step(headers: Sequence[Header]) -> Float64[np.ndarray, "3"]:
     normal = np.cross(*cosines(headers[0]))
     if len(headers) == 1:
         between_mm = headers[0].spacing_between_mm
-        if between_mm is None or not 0 < between_mm < np.inf:
+        if between_mm is None or not LEAST_MM <= between_mm <= MOST_MM:
             sentence = "a single slice that does not say SpacingBetweenSlices"
             raise RefusedError(Code.SINGLE_SLICE, sentence)
         return normal * between_mm
@@ -145,11 +146,19 @@ def _regrid(headers: Sequence[Header], allowed: Allowed) -> Regrid | None:
         shifts_vox=np.zeros_like(shifts) if drift is None else shifts,
         places_mm=np.linspace(0, extent_mm, len(along)) if gaps is None else along - along[0],
         sentence="; ".join(filter(None, [drift, gaps.sentence if gaps else None])),
+        padding=_padding(headers),
     )
     plane = headers[0].columns, headers[0].rows
     if any(new > MOST_PLANE * old for new, old in zip(regrid.plane(*plane), plane, strict=True)):
         raise RefusedError(Code.SHEARED, f"{regrid.sentence}: too far to be resampled")
     return regrid
+
+
+def _padding(headers: Sequence[Header]) -> float | None:
+    """Return the value that is none in all slices, if they declare the same one."""
+    said = {header.attributes.get("padding_value") for header in headers}
+    value = said.pop()
+    return None if said or value is None else float(value)
 
 
 def _uneven(along: Float64[np.ndarray, "slice"], rounding_mm: float) -> RefusedError | None:
@@ -169,10 +178,15 @@ def _uneven(along: Float64[np.ndarray, "slice"], rounding_mm: float) -> RefusedE
     times = np.round(gaps / usual)
     whole = np.abs(gaps - times * usual) <= 0.02 * usual * times + 2 * rounding_mm + OFF_PLACE_MM
     if len(wide) and whole.all() and times.min() >= 1:
-        missing = int((times - 1).sum())
+        absent_mm = [
+            along[gap] - along[0] + usual * step
+            for gap in wide
+            for step in range(1, int(times[gap]))
+        ]
         sentence = (
-            f"{missing} slices are missing: {_named(wide)} lie "
-            f"{_listed(gaps[wide])} mm apart, the others {usual:.4g} mm"
+            f"{len(absent_mm)} slices are missing: {_named(wide)} lie "
+            f"{_listed(gaps[wide])} mm apart, the others {usual:.4g} mm; "
+            f"there are none at {_listed(absent_mm)} mm from the first"
         )
         return RefusedError(Code.MISSING_SLICE, sentence)
     sentence = (
@@ -216,5 +230,6 @@ def _counted(gaps: np.ndarray) -> str:
     return ", ".join(words) + (" and more" if len(runs) > 20 else "")
 
 
-def _listed(values: np.ndarray) -> str:
-    return ", ".join(f"{value:.4g}" for value in values[:5])
+def _listed(values: Sequence[float] | np.ndarray) -> str:
+    words = [f"{value:.4g}" for value in values[:5]]
+    return ", ".join(words) + (" and more" if len(values) > 5 else "")

@@ -3,6 +3,9 @@
 Several images at one position are told apart by what the standard has for it (temporal
 position, diffusion weighting, acquisition, times). Where nothing tells them apart in a way that
 holds for every position, the volume is refused.
+
+Source: DICOM PS3.3 2024, C.7.6.1 (image type, times), C.7.6.2 (plane), C.7.10.1
+(acquisition), C.8.3.1 (temporal position, trigger time, echoes), C.8.13.5.9 (diffusion).
 """
 
 from collections import defaultdict
@@ -13,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from medssl.data.dicom.acquisitions import planned_apart
 from medssl.data.dicom.header import Header
 from medssl.data.dicom.regrid import NOTHING, Allowed
 from medssl.data.dicom.stack import OFF_PLACE_MM, Stack, along_normal, cosines, make_stack
 from medssl.data.verdicts import Code, RefusedError
 
+MOST_NAMED = 5  # in a sentence
 SAME_PLANE = 1e-4  # largest difference of a cosine within a volume
 # Equal in all images of a frame, different between frames.
 LABELS = (
@@ -38,18 +43,33 @@ class Misfit:
 
 def stacks(headers: Sequence[Header], allowed: Allowed = NOTHING) -> Iterator[Stack | Misfit]:
     """Divide the slices of one series into volumes; each slice ends up in one answer."""
-    for part, slices in enumerate(_parts(headers)):
+    part = 0
+    for slices in _parts(headers):
+        found = [list(_volumes(slices, part, allowed))]
+        if any(isinstance(answer, Misfit) or answer.regrid for answer in found[0]):
+            apart = [
+                list(_volumes(members, part + number, allowed))
+                for number, members in enumerate(planned_apart(slices))
+            ]
+            if apart and all(isinstance(answer, Stack) for of in apart for answer in of):
+                found = apart
+        part += len(found)
+        yield from (answer for of in found for answer in of)
+
+
+def _volumes(slices: Sequence[Header], part: int, allowed: Allowed) -> Iterator[Stack | Misfit]:
+    """Yield the volumes of slices of one plane, grid and contrast."""
+    try:
+        frames = _frames(slices)
+    except RefusedError as refusal:
+        yield Misfit(tuple(slices), refusal)
+        return
+    for number, members in enumerate(frames):
         try:
-            frames = _frames(slices)
+            frame = number if len(frames) > 1 else None
+            yield make_stack(members, allowed=allowed, part=part, frame=frame)
         except RefusedError as refusal:
-            yield Misfit(tuple(slices), refusal)
-            continue
-        for number, members in enumerate(frames):
-            try:
-                frame = number if len(frames) > 1 else None
-                yield make_stack(members, allowed=allowed, part=part, frame=frame)
-            except RefusedError as refusal:
-                yield Misfit(tuple(members), refusal)
+            yield Misfit(tuple(members), refusal)
 
 
 def _parts(headers: Iterable[Header]) -> list[list[Header]]:
@@ -89,7 +109,9 @@ def _frames(headers: Sequence[Header]) -> list[list[Header]]:
         raise _incomplete(headers, places)
     for tag in LABELS:
         if frames := _by_label(headers, places, tag):
-            return frames
+            return sorted(frames, key=_turn) if tag == "DiffusionBValue" else frames
+    if frames := _by_phase(places):
+        return frames
     for tag in CLOCKS:
         if frames := _by_clock(places, tag):
             return frames
@@ -120,16 +142,20 @@ def _incomplete(headers: Sequence[Header], places: list[list[Header]]) -> Refuse
         frames = _labeled(headers, tag)
         sizes = sorted(len(frame) for frame in frames)
         if len(frames) == max(numbers) and all(_is_apart(frame) for frame in frames):
+            short = [str(n) for n, frame in enumerate(frames) if len(frame) < sizes[-1]]
             sentence = (
                 f"by {tag} it has {len(frames)} frames over {len(places)} positions, "
-                f"with {sizes[0]} to {sizes[-1]} slices each: some are missing"
+                f"with {sizes[0]} to {sizes[-1]} slices each: some are missing of frame "
+                f"{', '.join(short[:MOST_NAMED])}{' and more' if len(short) > MOST_NAMED else ''}"
             )
             return RefusedError(Code.MISSING_SLICE, sentence)
-    double = [place + 1 for place, number in enumerate(numbers) if number > min(numbers)]
+    double = [row for row, number in enumerate(numbers) if number > min(numbers)]
+    along_mm = along_normal([place[0] for place in places])
+    named = [f"{row + 1} (at {along_mm[row] - along_mm[0]:.4g} mm)" for row in double[:MOST_NAMED]]
     sentence = (
         f"its {len(places)} positions hold {min(numbers)} to {max(numbers)} images; "
-        f"more than the least at position {', '.join(map(str, double[:5]))}"
-        + (" and more" if len(double) > 5 else "")
+        f"more than the least at position {', '.join(named)}"
+        + (" and more" if len(double) > MOST_NAMED else "")
     )
     return RefusedError(Code.DUPLICATE_SLICE, sentence)
 
@@ -157,6 +183,23 @@ def _by_label(
     if all(len(frame) == len(places) and _is_apart(frame) for frame in frames):
         return frames
     return None
+
+
+def _turn(frame: Sequence[Header]) -> tuple[float, tuple[int, ...]]:
+    """Return where in the series a frame stands: weightings were not made in their order."""
+    instances = [header.moments.get("InstanceNumber", 0.0) for header in frame]
+    return sum(instances) / len(frame), frame[0].moments.get("DimensionIndexValues", ())
+
+
+def _by_phase(places: list[list[Header]]) -> list[list[Header]] | None:
+    """Take the images of each position by their delays after the heartbeat, which may vary."""
+    tag = "TriggerTime"
+    if any(tag not in header.moments for place in places for header in place):
+        return None
+    if not all(_distinct(tuple(header.moments[tag] for header in place)) for place in places):
+        return None
+    ranked = [sorted(place, key=lambda header: header.moments[tag]) for place in places]
+    return [list(frame) for frame in zip(*ranked, strict=True)]
 
 
 def _by_clock(places: list[list[Header]], tag: str) -> list[list[Header]] | None:

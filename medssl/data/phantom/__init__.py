@@ -5,4 +5,5 @@ The anatomy is nilearn's MNI152 template (T1, gray and white matter), which its 
 places, `appearance` images), `identity` invents who was imaged, `dicom` writes, `defects`
 spoils, and `archive` puts all of it into a folder with its truth beside it. A series is a
 function of (seed, subject, series): asking for more subjects changes none of the others.
+`bulk` is apart from these: many files within seconds, without anatomy, to measure how work scales.
 """

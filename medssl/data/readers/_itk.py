@@ -12,14 +12,18 @@ from pathlib import Path
 import numpy as np
 import SimpleITK
 
-from medssl.data.readers._grids import check_affine, check_axes, check_frame
+from medssl.data.readers._grids import (
+    MOST_PACKED,
+    check_affine,
+    check_axes,
+    check_frame,
+    check_regular,
+)
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume
-from medssl.errors import DataError
 from medssl.geometry import Affine, lps_to_ras
 
 MOST_HEADER = 1 << 20  # bytes; a header of text that is longer is none
-MOST_PACKED = 1100  # deflate turns at most 1032 bytes into one
 BITS = re.compile(r"(\d+)-bit (?:un)?signed integer|(\d+)-bit float")
 
 
@@ -27,18 +31,19 @@ def header_text(path: Path) -> list[str]:
     """Return the lines at the head of a file, as far as they can be a header.
 
     Raises:
-        RefusedError: If it cannot be read.
-        DataError: If it is not there.
+        RefusedError: If it cannot be read, or is not there.
     """
+    check_regular(path)
     try:
         with path.open("rb") as file:
-            return file.read(MOST_HEADER).decode("latin-1").splitlines()
+            lines = file.read(MOST_HEADER).decode("latin-1").split("\n")
     except FileNotFoundError as error:
-        msg = f"there is no file {path}"
-        raise DataError(msg) from error
+        raise RefusedError(Code.UNREADABLE, "there is no such file", path) from error
     except OSError as error:
         sentence = f"it cannot be read ({type(error).__name__})"
         raise RefusedError(Code.UNREADABLE, sentence, path) from error
+    # Where ITK sees no end of a line there is none, whatever Unicode says.
+    return [line.removesuffix("\r") for line in lines]
 
 
 def beside(path: Path, name: str) -> Path:
@@ -48,12 +53,16 @@ def beside(path: Path, name: str) -> Path:
         RefusedError: If it does not, or is not one file.
     """
     folder = path.parent.resolve()
-    found = (folder / name).resolve()
     if "%" in name or name.upper().startswith("LIST"):
         raise RefusedError(Code.UNSUPPORTED, "its voxels lie in several files", path)
+    try:
+        found = (folder / name).resolve()
+        is_there = found.is_file()
+    except (OSError, ValueError):  # too long, a null byte, links in a circle
+        is_there, found = False, folder
     if not found.is_relative_to(folder):
         raise RefusedError(Code.UNSUPPORTED, "its voxels lie outside of its own folder", path)
-    if not found.is_file():
+    if not is_there:
         raise RefusedError(Code.TRUNCATED, "the file of its voxels is not there", path)
     return path.parent / name
 
@@ -137,6 +146,7 @@ def _affine(reader: SimpleITK.ImageFileReader) -> Affine:
     axes = reader.GetDimension()
     direction = np.array(reader.GetDirection(), np.float64).reshape(axes, axes)
     lps = np.eye(4)
-    lps[:3, :3] = direction[:3, :3] * np.array(reader.GetSpacing()[:3])
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
+        lps[:3, :3] = direction[:3, :3] * np.array(reader.GetSpacing()[:3])
     lps[:3, 3] = reader.GetOrigin()[:3]
     return lps_to_ras(lps)

@@ -3,21 +3,36 @@
 Source: https://nifti.nimh.nih.gov; nibabel gives the affine to RAS+ millimeters already.
 """
 
+import gzip
+import math
 import zlib
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
-from medssl.data.readers._grids import check_affine, check_axes, check_frame
+from medssl.data.readers._grids import (
+    MOST_PACKED,
+    check_affine,
+    check_axes,
+    check_frame,
+    check_regular,
+)
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume
-from medssl.errors import DataError
 from medssl.geometry import Affine
 
 __all__ = ["Nifti"]
+
+CHUNK_BYTES = 1 << 20
+UNREADABLE = (
+    ImageFileError, HeaderDataError, WrapStructError, EOFError, OSError, ValueError,
+    OverflowError, zlib.error,
+)  # fmt: skip
 
 
 class Nifti:
@@ -49,7 +64,8 @@ class Nifti:
         image = _load(path)
         shape = tuple(int(length) for length in image.shape)
         check_axes(shape, "NIfTI")
-        dtype = np.dtype(cast(nibabel.arrayproxy.ArrayProxy, image.dataobj).dtype)
+        voxels = cast(nibabel.arrayproxy.ArrayProxy, image.dataobj)
+        dtype = np.dtype(voxels.dtype)
         if dtype.kind not in "biuf":
             sentence = f"its voxels are {dtype}, not single real numbers"
             raise RefusedError(Code.UNSUPPORTED, sentence)
@@ -59,6 +75,8 @@ class Nifti:
             raise RefusedError(Code.NO_GEOMETRY, sentence)
         affine = np.asarray(image.affine, dtype=np.float64)
         check_affine(affine)
+        if len(shape) == 4 and _is_packed(path):
+            _require_unpacked(path, voxels.offset + math.prod(shape) * dtype.itemsize)
         return shape, affine
 
     def parts(self, path: Path) -> tuple[Path, ...]:
@@ -66,14 +84,87 @@ class Nifti:
         return ()
 
 
+class _NoExtensions(nibabel.nifti1.Nifti1Extensions):
+    """Leaves the extensions of a header alone: free text, of a length that the header makes up."""
+
+    @classmethod
+    def from_fileobj(cls, fileobj: Any, size: Any, byteswap: bool) -> "_NoExtensions":  # noqa: FBT001
+        """Return none."""
+        return cls()
+
+
+class _Header1(nibabel.Nifti1Header):
+    exts_klass = _NoExtensions
+
+
+class _Header2(nibabel.Nifti2Header):
+    exts_klass = _NoExtensions
+
+
+class _Image1(nibabel.Nifti1Image):
+    header_class = _Header1
+
+
+class _Image2(nibabel.Nifti2Image):
+    header_class = _Header2
+
+
 def _load(path: Path) -> nibabel.Nifti1Image:
+    check_regular(path)
     try:
-        return cast(nibabel.Nifti1Image, nibabel.load(path))
+        image = _kind(path).from_filename(path)
     except FileNotFoundError as error:
-        msg = f"there is no file {path}"
-        raise DataError(msg) from error
+        raise RefusedError(Code.UNREADABLE, "there is no such file", path) from error
     except PermissionError as error:
         raise RefusedError(Code.UNREADABLE, "reading it is not permitted", path) from error
-    except (ImageFileError, EOFError, OSError, ValueError, zlib.error) as error:
+    except UNREADABLE as error:
         sentence = f"named NIfTI, but its header cannot be read ({type(error).__name__})"
         raise RefusedError(Code.UNREADABLE, sentence, path) from error
+    _require_bytes(image, path)
+    return image
+
+
+def _kind(path: Path) -> type[nibabel.Nifti1Image]:
+    """Return the version of the format, which the size of the header says."""
+    with gzip.open(path) if _is_packed(path) else path.open("rb") as file:
+        start = file.read(4)
+    is_second = 540 in (int.from_bytes(start, "little"), int.from_bytes(start, "big"))
+    return _Image2 if is_second else _Image1
+
+
+def _require_bytes(image: nibabel.Nifti1Image, path: Path) -> None:
+    """Refuse a file that cannot hold what its header promises, before room is made for it.
+
+    Raises:
+        RefusedError: With the numbers.
+    """
+    voxels = cast(nibabel.arrayproxy.ArrayProxy, image.dataobj)
+    size = math.prod(int(length) for length in image.shape) * np.dtype(voxels.dtype).itemsize
+    there, is_packed = path.stat().st_size, _is_packed(path)
+    if voxels.offset < 0 or voxels.offset + size > there * (MOST_PACKED if is_packed else 1):
+        packed = "packed " if is_packed else ""
+        sentence = f"{size} bytes of voxels are promised, its file has {there} {packed}bytes"
+        raise RefusedError(Code.TRUNCATED, sentence, path)
+
+
+def _is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _require_unpacked(path: Path, size: int) -> None:
+    """Refuse packed frames that end early, rather than each frame after the end by itself.
+
+    Raises:
+        RefusedError: If there are fewer bytes.
+    """
+    left = size
+    try:
+        with gzip.open(path) as file:
+            while left > 0 and (chunk := file.read(min(left, CHUNK_BYTES))):
+                left -= len(chunk)
+    except (EOFError, OSError, zlib.error) as error:
+        raise RefusedError(
+            Code.TRUNCATED, "its packed frames are cut off or damaged", path
+        ) from error
+    if left > 0:
+        raise RefusedError(Code.TRUNCATED, f"its packed frames end {left} bytes early", path)

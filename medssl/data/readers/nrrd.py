@@ -17,6 +17,9 @@ PATIENT = {
     "right-anterior-superior", "ras", "left-anterior-superior", "las",
     "left-posterior-superior", "lps",
 }  # fmt: skip
+# Fields of words of which there is a list; ITK's reader writes others where it has no room.
+WORDS = {"type", "endian", "encoding", "space", "kinds", "centers", "centerings"}
+LONGEST_WORDS, LONGEST = 120, 1000  # letters
 
 
 class Nrrd:
@@ -60,12 +63,25 @@ class Nrrd:
 
 
 def _fields(path: Path) -> dict[str, str]:
-    """Return the header's fields; comments and key/value pairs (`:=`) are left out."""
-    fields = {}
-    for line in header_text(path):
-        if not line.strip():
+    """Return the header's fields; comments and key/value pairs (`:=`) are left out.
+
+    Raises:
+        RefusedError: If a line is neither, or says again what another one said: what it is to
+            ITK is not certain then.
+    """
+    fields: dict[str, str] = {}
+    for number, line in enumerate(header_text(path)):
+        if not line:
             break
         name, separator, value = line.partition(":")
-        if separator and not line.startswith("#") and not value.startswith("="):
-            fields[name.strip().lower()] = value.strip()
+        if number == 0 or line.startswith("#") or value.startswith("="):
+            continue
+        name = name.strip().lower()
+        if not separator or name in fields:
+            sentence = f"named NRRD, but line {number + 1} of its header is no new field"
+            raise RefusedError(Code.UNREADABLE, sentence, path)
+        fields[name] = value.strip()
+        if len(value) > (LONGEST_WORDS if name in WORDS else LONGEST):
+            sentence = f"named NRRD, but line {number + 1} of its header has {len(value)} letters"
+            raise RefusedError(Code.UNREADABLE, sentence, path)
     return fields

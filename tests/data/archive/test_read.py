@@ -90,22 +90,6 @@ def test_a_series_stored_twice_is_one_case(tmp_path, dicom, voxels, affine, is_s
     assert list(codes.values()).count((False, "duplicate_file")) == (3 if is_split else 4)
 
 
-def test_two_images_under_the_same_uids_in_two_folders_are_two_cases(
-    tmp_path, dicom, voxels, affine
-):
-    uids = [pydicom.uid.generate_uid() for _ in range(7)]
-    for number in range(2):
-        dicom.write(
-            tmp_path / str(number),
-            voxels + 1000 * number,
-            affine,
-            each=lambda k: {"SOPInstanceUID": uids[k]},
-        )
-    cases, _, _ = looked(tmp_path)
-    assert [int(volume.voxels.min()) for _, volume in cases] == [-50, 950]
-    assert len({case.case_id for case, _ in cases}) == 2
-
-
 def test_a_copy_under_new_uids_has_an_equal_digest(tmp_path, dicom, voxels, affine):
     for number in range(2):
         uid = f"1.2.{number}"

@@ -8,6 +8,7 @@ from pydicom.uid import RLELossless
 from medssl.data.archive.ledger import Ledger
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.read import volumes_of
+from medssl.data.dicom.header import read_headers
 from medssl.data.readers.dicom_series import DicomSeries
 from medssl.data.verdicts import Code, RefusedError
 
@@ -144,7 +145,6 @@ def moved(_, k):
         ({"order": [(0, k) for k in range(7) if k != 4]}, Code.MISSING_SLICE, "slices 4-5 lie 5"),
         ({"NumberOfFrames": 8}, Code.MULTI_FRAME, "of 8 frames that describes 7"),
         ({"PerFrameFunctionalGroupsSequence": []}, Code.MULTI_FRAME, "describes 0 of them"),
-        ({"PhotometricInterpretation": "MONOCHROME1"}, Code.UNSUPPORTED, "large values are dark"),
     ],
 )
 def test_frames_off_an_even_grid_are_refused(tmp_path, written, how, code, sentence):
@@ -201,3 +201,11 @@ def test_a_copy_of_the_file_is_no_further_image(tmp_path, written, two):
     assert len(list(volumes_of(tmp_path, ledger))) == 2
     codes = [row["code"] for row in ledger.verdicts().to_pylist()]
     assert codes == ["image", "duplicate_file"]
+
+
+def test_a_million_frames_are_refused_before_they_are_described(tmp_path, dicom):
+    found = dicom.enhanced_of(dicom.VOXELS[None], dicom.AFFINE, NumberOfFrames=1_000_000)
+    path = dicom.save(found, tmp_path / "a.dcm")
+    (header,) = read_headers(path)
+    assert header.flaw is not None
+    assert "1000000 frames; the most that are read is 100000" in header.flaw[1]

@@ -1,6 +1,9 @@
 """Mosaics: the slices in them, against what they were written from and against dcm2niix."""
 
+import gzip
+import importlib
 import subprocess
+from pathlib import Path
 
 import dcm2niix
 import nibabel
@@ -37,11 +40,21 @@ def test_voxels_and_affine_come_back(tmp_path, dicom, voxels, affine, sign):
     np.testing.assert_allclose(where, grid, atol=1e-6)
 
 
+def tipped(affine):
+    """The grid turned out of the axial plane."""
+    cos, sin = np.cos(0.4), np.sin(0.4)
+    tip = np.array([[1, 0, 0, 0], [0, cos, -sin, 0], [0, sin, cos, 0], [0, 0, 0, 1]])
+    return tip @ affine
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("turn", [lambda affine: affine, tipped])
+@pytest.mark.parametrize("number", [7, 4, 3])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_dcm2niix_reads_the_same(tmp_path, dicom, voxels, affine, sign):
-    grid = along_or_against(affine, sign)
-    dicom.save(dicom.mosaic_of(voxels, grid, public_count=7), tmp_path / "in" / "a.dcm")
+def test_dcm2niix_reads_the_same(tmp_path, dicom, voxels, affine, sign, number, turn):
+    grid = along_or_against(turn(affine), sign)
+    voxels = voxels[:, :, :number]
+    dicom.save(dicom.mosaic_of(voxels, grid, public_count=number), tmp_path / "in" / "a.dcm")
     (tmp_path / "out").mkdir()
     command = [dcm2niix.bin_path, "-p", "n", "-z", "n", "-b", "n", "-o"]
     subprocess.run([*command, tmp_path / "out", tmp_path / "in"], check=True, capture_output=True)
@@ -104,3 +117,30 @@ def test_slices_of_mosaics_at_two_places_do_not_mix(tmp_path, dicom, voxels, aff
     for number, grid in enumerate([affine, moved]):
         np.testing.assert_array_equal(found[number].voxels[0], voxels + number)
         np.testing.assert_allclose(found[number].affine, grid, atol=1e-6)
+
+
+def test_a_mosaic_of_one_slice_is_a_volume_of_one(tmp_path, dicom, voxels, affine):
+    one = voxels[:, :, :1]
+    dicom.save(dicom.mosaic_of(one, affine, public_count=1), tmp_path / "a.dcm")
+    volume = DicomSeries().read(tmp_path)
+    np.testing.assert_array_equal(volume.voxels[0], one)
+    np.testing.assert_allclose(volume.affine, affine, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The DICOM readers are highly experimental")
+@pytest.mark.parametrize("name", ["siemens_dwi_0.dcm.gz", "siemens_dwi_1000.dcm.gz"])
+def test_a_scanners_mosaics_are_what_nibabel_reads(tmp_path, name):
+    packed = Path(nibabel.__file__).parent / "nicom/tests/data" / name
+    path = tmp_path / "in" / "a.dcm"
+    path.parent.mkdir()
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
+    # Imported here: it warns.
+    wrappers = importlib.import_module("nibabel.nicom.dicomwrappers")
+    theirs = wrappers.wrapper_from_file(path)
+    assert theirs.is_mosaic
+    volume = DicomSeries().read(path.parent)
+    lps = nibabel.Nifti1Image(theirs.get_data(), np.diag([-1, -1, 1, 1]) @ theirs.affine)
+    expected = nibabel.as_closest_canonical(lps)
+    found = nibabel.as_closest_canonical(nibabel.Nifti1Image(volume.voxels[0], volume.affine))
+    np.testing.assert_array_equal(found.dataobj, expected.dataobj)
+    np.testing.assert_allclose(found.affine, expected.affine, atol=1e-3)

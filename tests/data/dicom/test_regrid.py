@@ -18,15 +18,15 @@ def voxels(dtype=np.float64):
 
 def along_j(regrid, volume):
     """Each voxel from the two that it lies between in its slice, or from the nearer padding."""
-    shifts = regrid.shifts_vox[:, 1] - math.floor(regrid.shifts_vox[:, 1].min())
+    shifts = regrid.shifts_vox[:, 1] - regrid.start_vox[1]
     _, num_i, num_j, num_k = volume.shape
     moved = np.full((1, num_i, num_j + math.ceil(shifts.max()), num_k), PADDING)
     for i, j, k in np.ndindex(moved.shape[1:]):
         place = j - shifts[k]
         low, share = math.floor(place), place - math.floor(place)
-        if not (low >= 0 and low + (share > 0) < num_j):
+        if low < -1 or (low == -1 and share == 0) or low + (share > 0) >= num_j:
             continue
-        one, other = volume[0, i, low, k], volume[0, i, low + (share > 0), k]
+        one, other = volume[0, i, max(low, 0), k], volume[0, i, low + (share > 0), k]
         if share and PADDING in (one, other):
             moved[0, i, j, k] = other if share > 0.5 else one
         else:
@@ -37,16 +37,34 @@ def along_j(regrid, volume):
 SHIFTS = np.array([0, -0.75, -1.5, -2.25, -4.0])
 
 
-def test_tilted_slices_are_shifted_back_and_none_is_cut_off():
-    shifts = np.stack([np.zeros(5), SHIFTS], axis=1)
-    regrid = Regrid(shifts, np.arange(5) * 2.0, "")
+@pytest.mark.parametrize(
+    ("drifts", "start", "rows"),
+    [(SHIFTS, -4, 10), (-SHIFTS, 0, 10), (0.8 * SHIFTS, -4, 10), (-0.8 * SHIFTS, -0.8, 10)],
+)
+def test_tilted_slices_are_shifted_back_and_none_is_cut_off(drifts, start, rows):
+    shifts = np.stack([np.zeros(5), drifts], axis=1)
+    regrid = Regrid(shifts, np.arange(5) * 2.0, "", PADDING)
     given = voxels()
     found = regrid(given)
-    assert found.shape == (1, *regrid.plane(4, 6), 5) == (1, 4, 10, 5)
-    assert (regrid.start_vox, regrid.num_slices, regrid.step_mm) == ((0, -4), 5, 2.0)
+    assert found.shape == (1, *regrid.plane(4, 6), 5) == (1, 4, rows, 5)
+    assert (regrid.num_slices, regrid.step_mm) == (5, 2.0)
+    assert regrid.start_vox == pytest.approx((0, start))
     np.testing.assert_allclose(found, along_j(regrid, given))
-    np.testing.assert_array_equal(found[..., 4:, 0], given[..., 0])
-    np.testing.assert_array_equal(found[..., :6, 4], given[..., 4])
+    farthest = int(np.argmax(drifts))
+    np.testing.assert_array_equal(found[..., -6:, farthest], given[..., farthest])
+
+
+def test_the_least_value_is_mixed_where_no_padding_is_declared():
+    shifts = np.stack([np.zeros(5), SHIFTS], axis=1)
+    given = voxels()
+    declared, free = (
+        Regrid(shifts, np.arange(5) * 2.0, "", padding) for padding in (PADDING, None)
+    )
+    (i, j, k), (low, high) = (1, 2, 3), (given[0, 1, 2, 3], given[0, 1, 3, 3])
+    row = math.floor(SHIFTS[k]) + 4 + j + 1
+    assert declared(given)[0, i, row, k] == low  # the nearer one
+    assert free(given)[0, i, row, k] == pytest.approx(0.75 * low + 0.25 * high)
+    assert free(given)[0, 0, 0, 0] == given.min()
 
 
 def test_the_other_axis_of_the_plane_is_no_different():

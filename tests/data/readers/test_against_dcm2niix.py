@@ -10,7 +10,6 @@ import pytest
 from medssl.data.archive.ledger import Ledger
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.read import volumes_of
-from medssl.data.dicom.pixels import read_pixels
 
 pytestmark = [pytest.mark.mirror, pytest.mark.slow]
 
@@ -66,12 +65,3 @@ def test_a_tilted_series_with_uneven_gaps_is_refused_with_both(mirror):
     assert row[0] == "sheared"
     assert "gantry tilt of 18.5 degrees" in row[1]
     assert "run from 1.081 to 6.999 mm" in row[1]
-
-
-def test_every_syntax_decodes_to_the_same_pixels(mirror):
-    folder = mirror / "dicom_mr_slice_all_syntaxes/data"
-    expected = read_pixels(folder / "implicit.dcm").stored
-    for path in sorted(folder.glob("*.dcm")):
-        difference = np.abs(read_pixels(path).stored.astype(int) - expected).max()
-        # The one lossy syntax is allowed what its maker measured.
-        assert difference <= (18 if path.stem == "jpeg_ext12" else 0), path.stem

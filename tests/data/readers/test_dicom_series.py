@@ -144,10 +144,15 @@ def shifted(affine, rows):
     [
         ({"skip": {3}}, Code.MISSING_SLICE, "1 slices are missing: slices 3-4 lie 5 mm apart"),
         ({"skip": {1, 4}}, Code.MISSING_SLICE, "2 slices are missing: slices 1-2, 3-4 lie 5, 5"),
+        ({"skip": {1, 4}}, Code.MISSING_SLICE, "there are none at 2.5, 10 mm from the first$"),
         ({"moved": {3: [0, 0, 0.4]}}, Code.UNEVEN_SPACING, "from 2.1 to 2.9 mm"),
         ({"moved": {3: [0, 0, 0.4]}}, Code.UNEVEN_SPACING, "mm: 2 x 2.5, 2.9, 2.1, 2 x 2.5$"),
         ({"moved": {k: [0, 0.1 * k, 0] for k in range(7)}}, Code.SHEARED, "drift .* by 0.6 mm"),
-        ({"moved": {3: [0, 0, -2.5]}}, Code.DUPLICATE_SLICE, "hold 1 to 2 images; .* position 3"),
+        (
+            {"moved": {3: [0, 0, -2.5]}},
+            Code.DUPLICATE_SLICE,
+            r"hold 1 to 2 images; .* position 3 \(at 5 mm\)",
+        ),
     ],
 )
 def test_slices_off_an_even_grid_are_refused(
@@ -195,7 +200,7 @@ def test_what_is_not_allowed_or_can_not_be_made_up_stays_refused(
 @pytest.mark.parametrize(
     ("tags", "code"),
     [
-        ({"PhotometricInterpretation": "MONOCHROME1"}, Code.UNSUPPORTED),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, Code.COLOR),
         ({"ImagePositionPatient": None}, Code.NO_GEOMETRY),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, Code.BAD_ORIENTATION),
         ({"PixelSpacing": [0, 0]}, Code.NO_GEOMETRY),
@@ -266,5 +271,7 @@ def test_a_frame_that_lacks_a_slice_is_noticed(tmp_path, dicom, voxels, affine):
         dicom.write(
             tmp_path / str(frame), voxels, affine, skip=[6] * frame, AcquisitionNumber=frame
         )
-    with pytest.raises(RefusedError, match="2 frames over 7 positions, with 6 to 7 slices"):
+    with pytest.raises(
+        RefusedError, match=r"2 frames over 7 positions, with 6 to 7 slices .* of frame 1$"
+    ):
         DicomSeries().read_files(sorted(tmp_path.rglob("*.dcm")), frame=0)

@@ -1,0 +1,1 @@
+"""Files that were damaged, or made to do harm, and how they are read without harm."""
