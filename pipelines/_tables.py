@@ -24,20 +24,27 @@ class Tables:
     @classmethod
     def read(cls, number: int, root: Root, ledger: Ledger) -> "Tables":
         rows = {}
-        if root.attributes is not None:
+        if root.attributes is not None and root.attributes.csv is not None:
             csv = resolve(root.attributes.csv)
             with about(f"sources.{number}.attributes.csv"):
                 rows = tables.attributes(csv, root.attributes.image, root.attributes.columns)
         return cls(root, _subject(f"sources.{number}.subject.csv", root, ledger), rows)
 
     def of(self, unit: Unit) -> Known:
+        """Return what the user knows of a unit."""
         return Known(
             subject=self.subject(unit),
             modality=self.root.modality,
             site=self.root.site,
             group=self.root.group,
-            attributes=self.attributes.get(unit.name, ()),
+            attributes=self._attributes(unit),
         )
+
+    def _attributes(self, unit: Unit) -> tuple[tuple[str, str], ...]:
+        said = self.root.attributes
+        if said is not None and said.regex is not None:
+            return tables.attributes_in(said.regex, unit.files[0].name)
+        return self.attributes.get(unit.name, ())
 
 
 def _subject(key: str, root: Root, ledger: Ledger) -> Callable[[Unit], str | None]:

@@ -23,6 +23,7 @@ from medssl.data.volume import Volume
 from medssl.errors import DataError
 from medssl.geometry import spacing_mm
 from pipelines._files import write_json
+from pipelines._layouts import source_of
 from pipelines._progress import track
 from pipelines._reading import reading
 from pipelines._records import record_of
@@ -41,7 +42,7 @@ def run(cfg: Cache) -> None:
     if len(manifest) == 0:
         msg = f"{cfg.index}: its manifest lists no case; see verdicts.parquet there for why"
         raise DataError(msg)
-    work = CacheWork(Source(cfg.index), cfg.output, contract)
+    work = CacheWork(source_of(cfg.index), cfg.output, contract)
     work.sweep()
     with (
         build(cfg.tracker).run(f"cache {cfg.output.name}", config=dump(cfg)) as tracked,

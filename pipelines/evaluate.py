@@ -34,6 +34,7 @@ from medssl.inference.source_grid import to_source_grid
 from medssl.models.export import check_unseen
 from medssl.training.fabric import place, start
 from pipelines._files import write_json, write_table
+from pipelines._layouts import source_of
 from pipelines._mask_figures import draw_planes, three_planes
 from pipelines._network import restore
 from pipelines._progress import track
@@ -71,7 +72,7 @@ def run(cfg: Evaluate) -> None:
     manifest = read_manifest(cfg.manifest).split(cfg.split)
     held = _labeled(manifest, cfg)
     check_unseen(cfg.model, manifest.table)
-    source = Source(cfg.index)
+    source = source_of(cfg.index)
 
     # Model
     classes, segment = _segmenter(cfg)

@@ -4,7 +4,7 @@ medssl index configs/index/hippocampus.yaml
 
 Written below the output folder: `private/` (0700; the key of the pseudonyms, and the one table
 that says which file an id stands for), `verdicts.parquet`, `objects.parquet` where DICOM objects
-are labels, and last `manifest.parquet`.
+are labels, `layouts.json` where sources have layouts, and last `manifest.parquet`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +44,7 @@ from medssl.tracking import DatasetRecord
 from pipelines._deidentified import Taken, check_folder, write_copies
 from pipelines._files import write_table
 from pipelines._hidden import about, keep_config, place_of, without_paths
+from pipelines._layouts import layouts_in, write_layouts
 from pipelines._objects import Label, drawn_in, objects_of
 from pipelines._progress import track
 from pipelines._receive import folder_of
@@ -64,7 +65,7 @@ def run(cfg: Index) -> None:
     allowed = Allowed(tilted=cfg.resample.tilted, uneven=cfg.resample.uneven)
     with (
         build(cfg.tracker).run(f"index {cfg.output.name}", config=shown) as run,
-        closing(Ledger(hidden, private / LOOKS)) as ledger,
+        closing(Ledger(hidden, private / LOOKS, layouts_in(cfg.sources))) as ledger,
         open_pool(cfg.scheduler, cfg.jobs) as pool,
     ):
         # Files
@@ -90,6 +91,7 @@ def run(cfg: Index) -> None:
         # Result
         write_files(ledger.files(), private)
         write_table(ledger.verdicts(), cfg.output / "verdicts.parquet")
+        write_layouts(cfg.sources, cfg.output)
         if drawn := drawn_in(((label, taken.case) for label, taken in read), manifest):
             write_table(object_table(drawn, ledger), cfg.output / TABLE)
         copies = _copies(cfg, read, ledger)
@@ -257,7 +259,8 @@ def _labeled(read: Sequence[tuple[Label, Taken]], split: Split, ledger: Ledger) 
     days = study_days([(taken.case.subject_id, taken.study_date) for _, taken in read])
     groups = connected([c.subject_id for c in cases], [c.digest for c in cases])
     rule = Rule(rule=split.rule, test=split.test, val=split.val, seed=split.seed)
-    names = assign(groups, [label is not None for label, _ in read], rule)
+    labeled = [label is not None or taken.case.label_uri is not None for label, taken in read]
+    names = assign(groups, labeled, rule, [case.split for case in cases])
     for (label, taken), name, day in zip(read, names, days, strict=True):
         of_day = {} if day is None else {"study_day": str(day)}
         case = replace(taken.case, split=name, attributes=taken.case.attributes | of_day)

@@ -16,9 +16,9 @@ from medssl.config.stages.plan import Plan, Planned
 from medssl.data.fingerprint import Fingerprint, measure
 from medssl.data.manifest import read_manifest
 from medssl.data.planning import Proposal, propose
-from medssl.data.source import Source
 from medssl.errors import DataError
 from pipelines._files import write_json
+from pipelines._layouts import source_of
 
 HEAD = (
     "Proposed by `medssl plan` from {cases} train cases. Edit it, then name it as `cache`'s plan."
@@ -33,7 +33,7 @@ def run(cfg: Plan) -> None:
         raise DataError(msg)
     cfg.output.mkdir(parents=True, exist_ok=True)
     with build(cfg.tracker).run(f"plan {cfg.output.name}", config=dump(cfg)) as tracked:
-        fingerprint = measure(manifest, Source(cfg.index).image, cfg.looks)
+        fingerprint = measure(manifest, source_of(cfg.index).image, cfg.looks)
         proposal = propose(
             fingerprint,
             memory_bytes=int(cfg.memory_gib * 2**30),

@@ -64,7 +64,8 @@ def run(cfg: Predict) -> None:
     private = open_private(cfg.output)
     claim(cfg, private)
     hidden = Pseudonyms(make_key(private / KEY) if cfg.key is None else read_key(cfg.key))
-    ledger = Ledger(hidden)
+    layouts = {} if cfg.layout is None else {0: build(cfg.layout)}
+    ledger = Ledger(hidden, layouts=layouts)
     volumes = volumes_of(place_of(cfg.source, "source"), ledger, modality=cfg.modality)
 
     # Model

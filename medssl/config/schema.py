@@ -22,6 +22,7 @@ def config(cls: type[T]) -> type[T]:
 Decoder = Annotated[Component, *member("medssl.models.decoders")]
 Descriptor = Annotated[Component, *member("medssl.descriptors")]
 Encoder = Annotated[Component, *member("medssl.models.encoders")]
+Layout = Annotated[Component, *member("medssl.data.layouts")]
 Method = Annotated[Component, *member("medssl.methods")]
 Optimizer = Annotated[Component, *member("medssl.training.optimizers")]
 Schedule = Annotated[Component, *member("medssl.training.schedules")]

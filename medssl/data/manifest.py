@@ -85,7 +85,7 @@ class Case:
             `box_mm` (six numbers, lower and upper corner in RAS+ mm; null for the whole).
         attributes: Further named values.
         group: A population, such as `background` and `target`.
-        split: `train`, `val` or `test`.
+        split: `train`, `val` or `test`; empty of a case that was read without an index.
         bytes: Of the decoded voxels.
     """
 

@@ -3,7 +3,8 @@
 Besides `index` this is the one place that reads the private table of real paths.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from medssl.data.archive.private import FOLDER as PRIVATE
 from medssl.data.dicom.regions import Classes
 from medssl.data.dicom.regrid import Allowed
 from medssl.data.formats import reader_of
+from medssl.data.layouts import Layout
 from medssl.data.manifest import Case
 from medssl.data.readers.dicom_objects import draw_objects
 from medssl.data.readers.dicom_series import DicomSeries
@@ -25,6 +27,7 @@ from medssl.data.volume import Volume
 from medssl.errors import DataError
 from medssl.geometry import same_grid
 
+LAYOUT = "layout:"  # at the head of an id; the source's number, a slash and the file's follow
 # `index` decided which series to take; what it did not allow is in no case.
 ALL = Allowed(tilted=True, uneven=True)
 
@@ -57,9 +60,11 @@ class Source:
 
     Args:
         folder: The output folder of `index`.
+        layouts: What `layouts.json` there describes, by the same names.
     """
 
     folder: Path
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
 
     def image(self, case: Case) -> Volume:
         """Return the image on the grid and in the axis order of its files, rescaled.
@@ -87,7 +92,7 @@ class Source:
         kind, _, name = case.label_uri.partition(":")
         if kind == "objects":
             return draw_objects(self._objects(name), case.shape, affine)
-        label = self._read(case.label_uri, None)
+        label = self._read_label(case.label_uri, case.frame)
         if not same_grid(label.voxels.shape[1:], label.affine, case.shape, affine):
             msg = (
                 f"case {case.case_id}: its label has shape {label.voxels.shape[1:]} and does not "
@@ -119,7 +124,24 @@ class Source:
             raise DataError(msg)
         return self._kept.series[case_id]
 
+    def _read_label(self, uri: str, frame: int | None) -> Volume:
+        if uri.startswith(LAYOUT):
+            layout, path = self._laid_out(uri)
+            return layout.read_label(path, frame=frame)
+        return self._read(uri, None)
+
+    def _laid_out(self, uri: str) -> tuple[Layout, Path]:
+        """Return what reads a file with a layout, and the file."""
+        number, _, name = uri.removeprefix(LAYOUT).partition("/")
+        if number not in self.layouts:
+            msg = f"{self.folder} has no layout for {uri!r}; index the archive again"
+            raise DataError(msg)
+        return self.layouts[number], self._file(f"file:{name}")
+
     def _read(self, uri: str, frame: int | None) -> Volume:
+        if uri.startswith(LAYOUT):
+            layout, path = self._laid_out(uri)
+            return layout.read(path, frame=frame)
         path = self._file(uri)
         reader = reader_of(path.name)
         if reader is None:

@@ -152,7 +152,7 @@ def test_index_is_measured_against_every_peer_and_over_sizes(series, tmp_path, c
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"bench.json", "scaling.png"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_goal_against_a_peer_that_is_missed_ends_with_status_1(series, tmp_path, capsys):
     path = config(series, tmp_path, goals={"dcm2niix": 1e9})
     assert main(["bench", path]) == 1

@@ -73,7 +73,7 @@ class Archive:
 @pytest.fixture
 def archive(monkeypatch):
     made = Archive()
-    monkeypatch.setattr(pipelines.cache, "Source", made)
+    monkeypatch.setattr(pipelines.cache, "source_of", made)
     return made
 
 
@@ -264,7 +264,7 @@ class Slow(tests.Archive):
         time.sleep(0.05)
         return super().image(of)
 
-pipelines.cache.Source = Slow()
+pipelines.cache.source_of = Slow()
 print("ready", flush=True)
 pipelines.cache.run(load(Cache, Path(sys.argv[2])))
 """
@@ -283,6 +283,7 @@ def test_a_killed_run_that_is_run_again_gives_the_same_folder(tmp_path, archive)
         with subprocess.Popen([*command, str(config)], stdout=subprocess.PIPE) as run:
             assert run.stdout.readline() == b"ready\n"
             while len(list(output.glob("volumes/*.b2nd"))) < there:
+                assert run.poll() is None
                 time.sleep(0.001)
             os.kill(run.pid, signal.SIGKILL)
         for path in output.glob("*/*.b2nd"):
@@ -320,7 +321,7 @@ def listed(root, path):
 
 def compare(root, tmp_path, monkeypatch, paths):
     """Cache the files and compare each with nibabel's reading; return how many had no number."""
-    monkeypatch.setattr(pipelines.cache, "Source", Mirror(root))
+    monkeypatch.setattr(pipelines.cache, "source_of", Mirror(root))
     cases = [row for path in paths for row in listed(root, path)]
     output = cached(tmp_path, *cases)
     odd = 0

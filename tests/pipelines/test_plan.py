@@ -40,7 +40,7 @@ class Archive:
 
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipelines.plan, "Source", Archive)
+    monkeypatch.setattr(pipelines.plan, "source_of", Archive)
 
     def run(*splits, keys=()):
         cases = [case(number, split) for number, split in enumerate(splits)]

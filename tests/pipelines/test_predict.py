@@ -4,6 +4,7 @@ import json
 import stat
 from pathlib import Path
 
+import h5py
 import nibabel
 import numpy as np
 import pyarrow as pa
@@ -80,6 +81,22 @@ def run(tmp_path, source, *overrides, output="masks"):
 
 def dice(a, b):
     return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+
+def test_arrays_are_segmented_where_a_layout_says_what_they_are(tmp_path, bright):
+    affine, shape = grid_of([1, 1, 1], [2.0, 2.0, 3.0], 0.0)
+    affine[:3, 3] = 0
+    label = np.linalg.norm(np.indices(shape).T - np.array(shape) / 2, axis=-1).T < 5
+    with h5py.File(tmp_path / "ball.h5", "w") as file:
+        file["image"] = np.where(label, 100, 0).astype(np.int16).T
+    layout = "layout={name: hdf5, image: image, axes: kji, spacing_mm: [2, 2, 3], orientation: RAS}"
+
+    output = run(tmp_path, tmp_path / "ball.h5", layout)
+
+    (path,) = output.glob("*.nii.gz")
+    mask = nibabel.load(path)
+    np.testing.assert_allclose(mask.affine, affine)
+    assert dice(np.asarray(mask.dataobj) == 1, label) == 1
 
 
 @pytest.mark.parametrize("spacing_mm", [None, [1.5, 1.5, 1.5]])

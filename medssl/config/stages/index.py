@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from medssl.config.pacs import PacsSource
-from medssl.config.schema import SILENT, Count, Natural, Positive, Scheduler, Tracker, config
+from medssl.config.schema import (
+    SILENT,
+    Count,
+    Layout,
+    Natural,
+    Positive,
+    Scheduler,
+    Tracker,
+    config,
+)
 from medssl.data.dicom.regions import folded
 from medssl.errors import ConfigError
 
@@ -26,7 +35,7 @@ def _with_group(pattern: str) -> str:
         msg = f"{pattern!r} is no regular expression: {error}"
         raise ConfigError(msg) from error
     if groups < 1:
-        msg = f"{pattern!r} needs a group in parentheses that finds the subject"
+        msg = f"{pattern!r} needs a group in parentheses that finds what is asked for"
         raise ConfigError(msg)
     return pattern
 
@@ -132,12 +141,21 @@ class Attributes:
     Args:
         csv: A table.
         image: What the image of a row is called, the row's columns in braces.
-        columns: What to keep.
+        columns: What to keep of the table.
+        regex: Instead of it, a regular expression on a file's path below the root; its named
+            groups are kept.
     """
 
-    csv: str
+    csv: str | None = None
     image: str = "{image}"
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    regex: Annotated[str, AfterValidator(_with_group)] | None = None
+
+    def __post_init__(self) -> None:
+        _exactly_one("attributes", csv=self.csv, regex=self.regex)
+        if self.csv is not None and not self.columns:
+            msg = "attributes.columns: expected the columns of the table to keep, got none"
+            raise ConfigError(msg)
 
 
 @config
@@ -148,6 +166,7 @@ class Root:
         root: The folder; `mirror:` at its head is the folder that MEDSSL_MIRROR names.
         pacs: What to have sent from where, instead of a folder.
         include: A pattern on the path below the root, in which `*` matches anything.
+        layout: What files of arrays (HDF5, NumPy) hold, labels included.
         modality: DICOM's code, where the files do not say it.
         subject: How to know the patient, where the files do not say it.
         labels: Where label volumes are.
@@ -159,6 +178,7 @@ class Root:
     root: str | None = None
     pacs: PacsSource | None = None
     include: str = "*"
+    layout: Layout | None = None
     modality: str | None = None
     subject: Subject | None = None
     labels: Labels | None = None
@@ -168,6 +188,9 @@ class Root:
 
     def __post_init__(self) -> None:
         _exactly_one("source", root=self.root, pacs=self.pacs)
+        if self.layout is not None and self.labels is not None:
+            msg = "labels: a source with a layout has its labels in its own files; leave them out"
+            raise ConfigError(msg)
 
 
 @config

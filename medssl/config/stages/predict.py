@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from medssl.config.schema import SILENT, Count, Device, Tracker, config
+from medssl.config.schema import SILENT, Count, Device, Layout, Tracker, config
 
 __all__ = ["Predict"]
 
@@ -18,6 +18,7 @@ class Predict:
         model: What `finetune` wrote.
         source: A folder of DICOM series or files of volumes, or one file; `mirror:` at its head
             is the folder that MEDSSL_MIRROR names.
+        layout: What files of arrays (HDF5, NumPy) hold.
         output: The folder to write.
         key: The secret that ids are keyed with; an index's gives the same cases the same ids.
             Without one `<output>/private/key` is made.
@@ -31,6 +32,7 @@ class Predict:
 
     model: Path
     source: str
+    layout: Layout | None = None
     output: Path
     key: Path | None = None
     modality: str | None = None

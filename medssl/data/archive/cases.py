@@ -13,6 +13,7 @@ from medssl.data.archive.units import Unit, refuse_all
 from medssl.data.archive.words import shown_words
 from medssl.data.dicom.annotation import SUSPECTED
 from medssl.data.dicom.content import content_of
+from medssl.data.layouts import Held
 from medssl.data.manifest import Case
 from medssl.data.verdicts import Code, RefusedError
 from medssl.data.volume import Volume, digest
@@ -131,7 +132,7 @@ def refuse(unit: Unit, refusal: RefusedError, ledger: Ledger) -> None:
 def take(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
     """Accept the files of a unit and return its case.
 
-    The case's split is `train`: which one it is to be in depends on the others.
+    Its split is the one that its file names, or empty: which it is to be in depends on the others.
     """
     case = describe(unit, found, ledger, known)
     for use in uses(unit, case.case_id):
@@ -155,6 +156,7 @@ def describe(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
     case_id = hidden("case", unit.identity)
     patient = known.subject or unit.patient
     first = ledger.file_id(unit.files[0].path)
+    held = unit.held or Held()
     return Case(
         case_id=case_id,
         digest=found.digest,
@@ -163,7 +165,9 @@ def describe(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
         study_id=unit.study and hidden("study", f"{patient}|{unit.study}"),
         series_id=unit.series and hidden("series", f"{patient}|{unit.series}"),
         modality=known.modality or shown_words(unit.modality, hidden),
-        image_uri=f"file:{first}" if unit.stack is None else f"series:{case_id}",
+        image_uri=_image_uri(unit, first, case_id),
+        # Of a file that holds both, one name is enough.
+        label_uri=_image_uri(unit, first, case_id) if held.has_label else None,
         shape=list(found.shape),
         spacing_mm=spacing_mm(np.array(found.affine).reshape(4, 4)).tolist(),
         affine=list(found.affine),
@@ -176,9 +180,16 @@ def describe(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
         sex=sex(unit.attributes.get("sex", "")),
         attributes=dict(known.attributes) | _kept(unit, found, hidden),
         group=known.group,
-        split="train",
+        labels=[{"class_name": name, "box_mm": None} for name in held.classes] or None,
+        split=held.split,
         bytes=found.bytes,
     )
+
+
+def _image_uri(unit: Unit, file_id: str, case_id: str) -> str:
+    if unit.stack is not None:
+        return f"series:{case_id}"
+    return f"file:{file_id}" if unit.held is None else f"layout:{unit.source}/{file_id}"
 
 
 def age_years(text: str) -> float | None:
@@ -206,5 +217,6 @@ def _kept(unit: Unit, found: Measured, hidden: Pseudonyms) -> dict[str, str]:
         "burned_in": unit.attributes.get("burned_in") or written,
         "resampled": regrid.sentence if regrid else None,
         "nonfinite": str(found.nonfinite) if found.nonfinite else None,
+        "orientation": unit.attributes.get("orientation"),
     }
     return said | {name: value for name, value in of_some.items() if value}

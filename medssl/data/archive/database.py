@@ -4,12 +4,12 @@ import sqlite3
 from pathlib import Path
 
 # Raise it when the same file is seen, or the same volume is measured, otherwise than before.
-VERSION = 2
+VERSION = 3
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 STAMP = "CREATE TABLE IF NOT EXISTS stamp (text TEXT)"
 KEPT = """
 CREATE TABLE IF NOT EXISTS looks (
-    path BLOB PRIMARY KEY, size_bytes INTEGER, changed_ns INTEGER, digest TEXT,
+    path BLOB PRIMARY KEY, size_bytes INTEGER, changed_ns INTEGER, layout TEXT, digest TEXT,
     series TEXT, series_uid TEXT, broken TEXT, code TEXT, sentence TEXT, parts TEXT, found TEXT);
 CREATE INDEX IF NOT EXISTS looks_of_series ON looks (series);
 CREATE INDEX IF NOT EXISTS looks_of_uid ON looks (series_uid);
@@ -22,7 +22,7 @@ DROP TABLE IF EXISTS files;
 DROP TABLE IF EXISTS uses;
 CREATE TABLE files (
     place INTEGER PRIMARY KEY, path BLOB UNIQUE, name BLOB, stem BLOB, source INTEGER, role TEXT,
-    file_id TEXT, size_bytes INTEGER, changed_ns INTEGER,
+    file_id TEXT, size_bytes INTEGER, changed_ns INTEGER, layout TEXT,
     code TEXT, sentence TEXT DEFAULT '', accepted INTEGER DEFAULT 0);
 CREATE INDEX files_of_stem ON files (stem);
 CREATE TABLE uses (place INTEGER, case_id TEXT, position INTEGER, image INTEGER);

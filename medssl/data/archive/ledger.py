@@ -8,10 +8,11 @@ are new or changed.
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from medssl.data.archive.looks import Looks
 from medssl.data.archive.private import text_of
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.walk import File
+from medssl.data.layouts import Layout
 from medssl.data.verdicts import Code, RefusedError
 
 VERDICTS = pa.schema(
@@ -79,13 +81,20 @@ class Ledger:
     Args:
         pseudonyms: What ids are made by.
         path: The database; in memory without one.
+        layouts: What the files of a source hold, by the source's number, where formats do not.
     """
 
-    def __init__(self, pseudonyms: Pseudonyms, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        pseudonyms: Pseudonyms,
+        path: Path | None = None,
+        layouts: Mapping[int, Layout] = MappingProxyType({}),
+    ) -> None:
         self.pseudonyms = pseudonyms
         # Under another key the ids are others.
         self._base = open_database(path, pseudonyms("stamp", ""))
-        self.looks = Looks(self._base)
+        self.layouts = layouts
+        self.looks = Looks(self._base, layouts)
 
     def __len__(self) -> int:
         return int(self._one("SELECT COUNT(*) FROM files"))
@@ -103,14 +112,14 @@ class Ledger:
         """Open accounts of files that have none yet."""
         self._base.executemany(
             "INSERT OR IGNORE INTO files"
-            " (path, name, stem, source, role, file_id, size_bytes, changed_ns)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            " (path, name, stem, source, role, file_id, size_bytes, changed_ns, layout)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (
                     os.fsencode(file.path), os.fsencode(file.name), os.fsencode(file.stem),
                     file.source, role,
                     self.pseudonyms("file", f"{role}|{file.source}|{file.name}"),
-                    file.size_bytes, file.changed_ns,
+                    file.size_bytes, file.changed_ns, repr(self.layouts.get(file.source)),
                 )
                 for file in files
             ),

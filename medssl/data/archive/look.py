@@ -5,14 +5,15 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from medssl.data.dicom.header import Header, read_headers
 from medssl.data.dicom.kinds import require_slices
 from medssl.data.dicom.native import Native
-from medssl.data.formats import reader_of
+from medssl.data.formats import is_laid_out, reader_of
+from medssl.data.layouts import Held, Layout
 from medssl.data.readers import FileReader
 from medssl.data.verdicts import Code, RefusedError
 
@@ -24,7 +25,8 @@ class Look:
     Args:
         digest: Of its bytes.
         headers: Of its images, if it holds slices.
-        shape: Of its volume, frames included, if its name says that it holds one.
+        shape: Of its volume, frames included, if its name or its source says that it holds one.
+        held: What it says of each of its cases, if its source has a layout.
         parts: The files that hold the rest of its voxels.
         series: What the files of one series share, as text.
         series_uid: The series, where it says.
@@ -36,6 +38,7 @@ class Look:
     digest: str
     headers: tuple[Header, ...] = ()
     shape: tuple[int, ...] = ()
+    held: tuple[Held, ...] = ()
     parts: tuple[Path, ...] = ()
     series: str | None = None
     series_uid: str | None = None
@@ -50,6 +53,7 @@ class Look:
         found = json.dumps(
             {
                 "shape": self.shape,
+                "held": [astuple(held) for held in self.held],
                 "lost": self.lost,
                 "headers": [_fields(header) for header in self.headers],
             }
@@ -68,6 +72,7 @@ class Look:
             digest=digest,
             headers=tuple(_header(header, path) for header in kept["headers"]),
             shape=tuple(kept["shape"]),
+            held=tuple(map(_held, kept["held"])),
             parts=tuple(Path(os.fsdecode(bytes.fromhex(p))) for p in json.loads(parts or "[]")),
             series=series,
             series_uid=series_uid,
@@ -85,19 +90,21 @@ class Due:
         path: The file.
         size_bytes: Of its content.
         known: Its digest at an earlier look, if only its date is another.
+        layout: What it holds, as its source says.
     """
 
     path: Path
     size_bytes: int
     known: str | None
+    layout: Layout | None = None
 
 
 def look_at_all(batch: Sequence[Due]) -> list[tuple[Path, Look | None]]:
     """Look at files; the answer is none for one whose digest is the one that is known."""
-    return [(due.path, look_at(due.path, due.known)) for due in batch]
+    return [(due.path, look_at(due.path, due.known, due.layout)) for due in batch]
 
 
-def look_at(path: Path, known: str | None = None) -> Look | None:
+def look_at(path: Path, known: str | None = None, layout: Layout | None = None) -> Look | None:
     """Look at a file; the answer is none if its digest is the one that is known."""
     try:
         digest = _digest(path)
@@ -107,6 +114,8 @@ def look_at(path: Path, known: str | None = None) -> Look | None:
         return None
     reader = reader_of(path.name)
     try:
+        if is_laid_out(path.name):
+            return _laid_out(path, layout, digest)
         return _volume(path, reader, digest) if reader else _slices(path, digest)
     except RefusedError as refusal:
         return Look(digest, refusal=(refusal.code, refusal.sentence))
@@ -132,6 +141,14 @@ def _volume(path: Path, reader: FileReader, digest: str) -> Look:
     return Look(digest, shape=shape, parts=reader.parts(path))
 
 
+def _laid_out(path: Path, layout: Layout | None, digest: str) -> Look:
+    if layout is None or not path.name.lower().endswith(layout.suffixes):
+        sentence = "a file of arrays, of which its source's layout does not say what they are"
+        raise RefusedError(Code.UNSUPPORTED, sentence)
+    shape, _ = layout.grid(path)
+    return Look(digest, shape=shape, held=layout.held(path))
+
+
 def _slices(path: Path, digest: str) -> Look:
     if path.stat().st_size == 0:
         raise RefusedError(Code.NOT_AN_IMAGE, "an empty file")
@@ -150,6 +167,11 @@ def _slices(path: Path, digest: str) -> Look:
             refusal=(refusal.code, refusal.sentence),
         )
     return Look(digest, headers=tuple(headers), series=series, series_uid=first.series_uid)
+
+
+def _held(kept: Sequence[Any]) -> Held:
+    name, split, classes, has_label = kept
+    return Held(name=name, split=split, classes=tuple(classes), has_label=has_label)
 
 
 def _fields(header: Header) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from typing import Any, cast
 from medssl.data.archive.look import Due, Look
 from medssl.data.archive.walk import File
 from medssl.data.dicom.header import Header
+from medssl.data.layouts import Layout
 from medssl.data.verdicts import Code, RefusedError
 
 IMAGES = "files JOIN looks USING (path) WHERE role = 'image'"
 CHANGED = (
     "role = 'image' AND (digest IS NULL OR looks.size_bytes != files.size_bytes"
-    " OR looks.changed_ns != files.changed_ns)"
+    " OR looks.changed_ns != files.changed_ns OR looks.layout != files.layout)"
 )
 
 
@@ -38,10 +39,12 @@ class Looks:
 
     Args:
         base: The database.
+        layouts: What the files of a source hold, by the source's number.
     """
 
-    def __init__(self, base: sqlite3.Connection) -> None:
+    def __init__(self, base: sqlite3.Connection, layouts: Mapping[int, Layout]) -> None:
         self._base = base
+        self.layouts = layouts
 
     def num_due(self) -> int:
         """Return how many images are to be looked at."""
@@ -54,14 +57,17 @@ class Looks:
         """Yield, by so many, the images to look at."""
         place = -1
         while rows := self._base.execute(
-            "SELECT place, path, files.size_bytes,"
-            " IIF(looks.size_bytes = files.size_bytes, digest, NULL)"
+            "SELECT place, path, files.size_bytes, IIF(looks.size_bytes = files.size_bytes"
+            " AND looks.layout = files.layout, digest, NULL), source"
             f" FROM files LEFT JOIN looks USING (path) WHERE place > ? AND {CHANGED}"
             " ORDER BY place LIMIT ?",
             (place, count),
         ).fetchall():
             place = rows[-1][0]
-            yield [Due(_path(path), size_bytes, known) for _, path, size_bytes, known in rows]
+            yield [
+                Due(_path(path), size_bytes, known, self.layouts.get(source))
+                for _, path, size_bytes, known, source in rows
+            ]
 
     def write(self, looks: Sequence[tuple[Path, Look | None]]) -> None:
         """Write down what was seen; where it is none, the file is as it was under another date."""
@@ -74,7 +80,7 @@ class Looks:
                 )
             else:
                 self._base.execute(
-                    "INSERT OR REPLACE INTO looks SELECT path, size_bytes, changed_ns,"
+                    "INSERT OR REPLACE INTO looks SELECT path, size_bytes, changed_ns, layout,"
                     " ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM files WHERE path = ?1",
                     (os.fsencode(path), *look.row()),
                 )

@@ -9,6 +9,8 @@ from jaxtyping import Int
 
 from medssl.errors import DataError
 
+FROM_TRAINING = ("train", "val", "test")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
@@ -49,22 +51,31 @@ def connected(subjects: Sequence[str], digests: Sequence[str]) -> list[int]:
     return [numbers.setdefault(root, len(numbers)) for root in roots]
 
 
-def assign(groups: Sequence[int], labeled: Sequence[bool], rule: Rule) -> list[str]:
+def assign(
+    groups: Sequence[int], labeled: Sequence[bool], rule: Rule, own: Sequence[str] = ()
+) -> list[str]:
     """Return the split of each case.
 
     Where any case has a label, only groups with one are chosen from; the others are for
-    training.
+    training. A group of which the archive says itself what it is for stays there; where it says
+    several things of copies or of one subject, the one that is furthest from training counts.
 
     Args:
         groups: Number of each case's group.
         labeled: Whether each case has a label.
         rule: How to choose.
+        own: What the archive says that each case is for; empty where it does not.
 
     Raises:
         DataError: If there are fewer groups than are asked for.
     """
-    with_label = {group for group, has in zip(groups, labeled, strict=True) if has}
-    candidates = np.array(sorted(with_label or set(groups)), np.int64)
+    settled = _settled(groups, own or [""] * len(groups))
+    with_label = {g for g, has in zip(groups, labeled, strict=True) if has} - settled.keys()
+    free = with_label or set(groups) - settled.keys()
+    candidates = np.array(sorted(free), np.int64)
+    if settled and not free and (rule.test or rule.val):
+        msg = "split: the archive says itself which cases are for what; leave test and val out"
+        raise DataError(msg)
     num_test, num_val = (_count(size, len(candidates)) for size in (rule.test, rule.val))
     if num_test + num_val > len(candidates):
         msg = (
@@ -77,7 +88,16 @@ def assign(groups: Sequence[int], labeled: Sequence[bool], rule: Rule) -> list[s
     rest = np.setdiff1d(candidates, test)
     val = rest[_chosen(len(rest), num_val, rule, generator)]
     split = dict.fromkeys(test.tolist(), "test") | dict.fromkeys(val.tolist(), "val")
-    return [split.get(group, "train") for group in groups]
+    return [(split | settled).get(group, "train") for group in groups]
+
+
+def _settled(groups: Sequence[int], own: Sequence[str]) -> dict[int, str]:
+    """Return the split of each group of which the archive says one."""
+    found: dict[int, str] = {}
+    for group, split in zip(groups, own, strict=True):
+        if split:
+            found[group] = max(found.get(group, split), split, key=FROM_TRAINING.index)
+    return found
 
 
 def _chosen(

@@ -81,6 +81,13 @@ def attributes(
     }
 
 
+def attributes_in(pattern: str, name: str) -> tuple[tuple[str, str], ...]:
+    """Return what the named groups of a pattern find in a file's name; nothing where it fails."""
+    found = re.search(pattern, name)
+    said = found.groupdict() if found else {}
+    return tuple((key, value) for key, value in said.items() if value)
+
+
 def subject_in(pattern: str, name: str, file_id: str) -> str:
     """Return what the first group of a pattern finds in a file's name.
 

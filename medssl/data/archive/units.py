@@ -19,6 +19,7 @@ from medssl.data.dicom.dates import date_of
 from medssl.data.dicom.regrid import NOTHING, Allowed
 from medssl.data.dicom.stack import Stack
 from medssl.data.dicom.stacks import Misfit
+from medssl.data.layouts import Held
 from medssl.data.readers import FileReader
 from medssl.data.readers.dicom_series import DicomSeries
 from medssl.data.verdicts import Code, RefusedError
@@ -46,6 +47,8 @@ class Unit:
         copy: Which of several series under its series UID it is of.
         digests: Of the bytes of each file.
         num_voxels: As the header says.
+        layout: The layout that reads it, as text, if it needs one.
+        held: What a file with a layout says of it.
     """
 
     files: tuple[File, ...]
@@ -63,6 +66,8 @@ class Unit:
     copy: int = 0
     digests: tuple[str, ...] = ()
     num_voxels: int = 0
+    layout: str | None = None
+    held: Held | None = None
 
     def __repr__(self) -> str:
         # Errors of an engine name what was worked on; paths and patients are not for logs.
@@ -84,7 +89,7 @@ class Unit:
         """A hash of all that its voxels and their place are a function of."""
         images = [header.image for header in self.stack.headers] if self.stack else [self.frame]
         regrid = self.stack and self.stack.regrid and self.stack.regrid.sentence
-        text = json.dumps([self.digests, images, regrid])
+        text = json.dumps([self.digests, images, regrid, self.layout])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -102,16 +107,22 @@ def _of_file(file: File, look: Look, ledger: Ledger) -> Iterator[Unit]:
     """Yield a unit a frame of a file that is a volume; one of three axes is one."""
     parts = [part for path in look.parts if (part := ledger.file(path)) is not None]
     frames: Sequence[int | None] = [None] if len(look.shape) == 3 else range(look.shape[3])
+    layout = ledger.layouts[file.source] if look.held else None
     for frame in frames:
+        held = look.held[frame or 0] if look.held else None
+        name = f"{file.stem}/{held.name}" if held and held.name else file.stem
         yield Unit(
             files=(file, *parts),
-            name=file.stem,
+            name=name,
             identity=f"file|{file.source}|{file.name}|{frame}",
-            patient=f"{file.source}|{file.stem}",
+            patient=f"{file.source}|{name}",
             frame=frame,
-            reader=file.reader,
+            reader=layout or file.reader,
+            attributes=layout.attributes if layout else {},
             digests=(look.digest, *(ledger.looks.digest(part.path) for part in parts)),
             num_voxels=math.prod(look.shape[:3]),
+            layout=repr(layout) if layout else None,
+            held=held,
         )
 
 

@@ -63,3 +63,24 @@ def test_more_than_there_are_is_refused():
     rule = Rule(rule="shuffled", test=2, val=2, seed=0)
     with pytest.raises(DataError, match=r"ask for 2 and 2 subjects, there are 3 .* with a label"):
         assign([0, 1, 2, 3], [True, True, True, False], rule)
+
+
+def test_what_the_archive_says_stands_and_the_others_are_chosen_from():
+    rule = Rule(rule="evenly_spaced", test=1, val=1, seed=0)
+    own = ["train", "", "test", "", "", ""]
+    split = assign(list(range(6)), [False] * 6, rule, own)
+    assert (split[0], split[2]) == ("train", "test")
+    assert sorted(split[row] for row in (1, 3, 4, 5)) == ["test", "train", "train", "val"]
+
+
+def test_of_several_things_said_of_a_group_the_furthest_from_training_counts():
+    rule = Rule(rule="evenly_spaced", test=0, val=0, seed=0)
+    own = ["train", "val", "val", "test", "", "val"]
+    split = assign([0, 0, 1, 1, 2, 2], [False] * 6, rule, own)
+    assert split == ["val", "val", "test", "test", "val", "val"]
+
+
+def test_a_choice_among_nothing_is_an_error():
+    rule = Rule(rule="shuffled", test=0.5, val=0, seed=0)
+    with pytest.raises(DataError, match="the archive says itself which cases are for what"):
+        assign([0, 1], [True, True], rule, ["train", "test"])
