@@ -21,3 +21,13 @@ def mirror():
 def objects():
     """What `dicom_objects.py` defines: writes segmentations and structure sets over a series."""
     return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "dicom_objects.py")))
+
+
+@pytest.fixture
+def environment_kept():
+    """Undo what Dask's clusters set for all that is started later: a thread each."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)

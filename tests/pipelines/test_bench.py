@@ -129,7 +129,7 @@ def config(series, folder, **keys):
     return str(path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_index_is_measured_against_every_peer_and_over_sizes(series, tmp_path, capsys):
     peers = [{"name": "simpleitk"}, {"name": "dicom2nifti"}, {"name": "dcm2niix"}]
     goals = {"dicom2nifti": 1e-9, "dcm2niix": 1e-9}

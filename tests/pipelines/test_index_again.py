@@ -175,7 +175,8 @@ def test_what_another_key_hid_is_looked_at_again(tmp_path, archive):
         KEY = before
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.usefixtures("environment_kept")
 def test_who_reads_does_not_show(tmp_path, archive):
     (archive / "notes.txt").write_text("no image")
     cut = sorted((archive / "s2").iterdir())[1]
@@ -296,7 +297,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_full_disk_is_one_line_and_more_space_goes_on(tmp_path, large, small_disk, capsys):
     disk, sized = small_disk
     whole, _ = index(tmp_path, "whole")
