@@ -115,7 +115,8 @@ class Source:
             msg = f"{self.folder} knows no objects of case {case_id}; index the archive again"
             raise DataError(msg)
         return [
-            (Path(self._kept.paths[name]), classes) for name, classes in self._kept.objects[case_id]
+            (path_of(self._kept.paths[name]), classes)
+            for name, classes in self._kept.objects[case_id]
         ]
 
     def _slices(self, case_id: str) -> list[tuple[Path, int | None]]:

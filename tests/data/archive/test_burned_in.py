@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from medssl.data.archive.burned_in import has_text, is_written_on
 from medssl.data.archive.ledger import Ledger
 from medssl.data.archive.pseudonyms import Pseudonyms
+from medssl.data.archive.scan import scan
 from medssl.data.archive.units import find_units
 from medssl.data.archive.walk import walk
 from medssl.data.verdicts import RefusedError
@@ -93,7 +94,9 @@ def test_looking_costs_a_small_part_of_hashing_the_voxels():
 def test_no_real_volume_seems_written_on(mirror):
     ledger = Ledger(Pseudonyms(b"0" * 32))
     volumes = 0
-    for unit in find_units(ledger.open(walk(mirror)), ledger).units:
+    ledger.open(walk(mirror))
+    scan(ledger)
+    for unit in find_units(ledger):
         try:
             volume = unit.read()
         except RefusedError:
