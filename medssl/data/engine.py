@@ -123,7 +123,7 @@ def _processes(jobs: int) -> Iterator[Any]:
             n_workers=jobs,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # of no fixed port: another one may run
             memory_limit=0,  # what is started is bounded here
             silence_logs=50,
         ) as cluster,

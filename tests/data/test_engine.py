@@ -177,7 +177,7 @@ def test_a_scheduler_that_is_not_there_is_named_with_what_to_do():
 @pytest.mark.usefixtures("environment_kept")
 def test_a_scheduler_has_its_own_number_of_workers_and_needs_one():
     with LocalCluster(
-        n_workers=0, host="127.0.0.1", dashboard_address=None, memory_limit=0
+        n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", memory_limit=0
     ) as cluster:
         with (
             pytest.raises(DataError, match="has no worker; start some with `dask worker`"),

@@ -186,7 +186,7 @@ def test_who_reads_does_not_show(tmp_path, archive):
     assert opened == set()  # by this process
     assert processes == threads
     with LocalCluster(
-        n_workers=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
+        n_workers=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", memory_limit=0
     ) as cluster:
         scheduler = cluster.scheduler_address
         assert index(tmp_path, "cluster", scheduler=scheduler)[0] == threads
