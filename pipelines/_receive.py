@@ -11,7 +11,7 @@ from medssl.config.stages.index import Root
 from medssl.data.pacs import Pacs
 from medssl.data.pacs.dicomweb import Dicomweb
 from medssl.data.pacs.dimse import Dimse
-from medssl.data.pacs.query import Query, Series
+from medssl.data.pacs.query import Series
 from medssl.data.pacs.receive import receive
 from medssl.data.pacs.received import Received
 from medssl.errors import ConfigError
@@ -31,14 +31,7 @@ def folder_of(number: int, source: Root, private: Path) -> Path:
         return place_of(source.root or "", f"sources.{number}.root")
     folder = private / "received" / _name(source.pacs)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    asked = source.pacs.query
-    query = Query(
-        modalities=asked.modalities,
-        first_day=asked.first_day,
-        last_day=asked.last_day,
-        body_parts=tuple(part.upper() for part in asked.body_parts),
-    )
-    receive(_pacs(source.pacs), query, Received(folder), _shown)
+    receive(_pacs(source.pacs), source.pacs.query, Received(folder), _shown)
     return folder
 
 

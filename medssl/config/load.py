@@ -119,6 +119,12 @@ def _lines(error: ValidationError, tree: Any, known: set[str]) -> list[str]:
     found: dict[str, list[Any]] = {}
     for one in error.errors():
         found.setdefault(_place(one, tree), []).append(one)
+    # Of a whole that is wrong since a part is, pydantic would repeat all.
+    found = {
+        place: ones
+        for place, ones in found.items()
+        if not any(other.startswith(f"{place}.") for other in found)
+    }
     return [
         (f"{place}: " if place else "") + " or ".join(_plain(one, known) for one in ones)
         for place, ones in found.items()

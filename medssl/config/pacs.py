@@ -1,8 +1,7 @@
 """What `index` may be told of a PACS: how to reach it, and what to ask it for."""
 
-from datetime import date
-
 from medssl.config.schema import Count, Positive, config
+from medssl.data.pacs.query import Query
 from medssl.errors import ConfigError
 
 
@@ -45,23 +44,6 @@ class WebPacs:
 
 
 @config
-class PacsQuery:
-    """Which series are wanted; what is left out does not narrow.
-
-    Args:
-        modalities: Any of these, in DICOM's codes.
-        first_day: No study before it.
-        last_day: No study after it.
-        body_parts: Any of these BodyPartExamined.
-    """
-
-    modalities: tuple[str, ...] = ()
-    first_day: date | None = None
-    last_day: date | None = None
-    body_parts: tuple[str, ...] = ()
-
-
-@config
 class PacsSource:
     """A query to a PACS.
 
@@ -73,7 +55,7 @@ class PacsSource:
 
     dimse: DimsePacs | None = None
     dicomweb: WebPacs | None = None
-    query: PacsQuery = PacsQuery()
+    query: Query = Query()
 
     def __post_init__(self) -> None:
         if (self.dimse is None) == (self.dicomweb is None):

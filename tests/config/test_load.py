@@ -55,6 +55,14 @@ def test_where_two_types_are_allowed_a_mistake_is_one_line_that_names_both(split
     assert " or " in line
 
 
+def test_a_mistake_in_a_list_does_not_repeat_the_list():
+    with pytest.raises(ConfigError) as caught:
+        load(Index, None, ["sources=[{rot: secret}]", "output=o"])
+    said = str(caught.value)
+    assert "sources.0.rot: unknown key; did you mean 'root'?" in said
+    assert "secret" not in said
+
+
 def test_a_mistake_of_the_whole_has_no_place():
     with pytest.raises(ConfigError, match=r"cache config: preprocessing, plan: expected exactly"):
         load(Cache, None, ["index=a", "output=b"])

@@ -37,7 +37,8 @@ class Query:
         """Say whether a series is one of those that are wanted."""
         if self.modalities and series.modality not in self.modalities:
             return False
-        return not self.body_parts or series.body_part.upper() in self.body_parts
+        wanted = {part.upper() for part in self.body_parts}
+        return not wanted or series.body_part.upper() in wanted
 
     def takes_day(self, study_date: str) -> bool:
         """Say whether a study's date lies in the range; one that is not said is not known to."""
