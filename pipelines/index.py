@@ -15,16 +15,12 @@ from pathlib import Path
 
 from medssl.config.component import build
 from medssl.config.load import dump
-from medssl.config.stages.index import Index, Labels, Root, Split
+from medssl.config.stages.index import Index, Root, Split
 from medssl.data.archive.cases import Misread, measure_unit, recall, refuse, remember, take
 from medssl.data.archive.days import study_days
 from medssl.data.archive.labels import (
     Pairing,
     check_grid,
-    labels_in,
-    labels_listed,
-    labels_matching,
-    labels_of,
 )
 from medssl.data.archive.ledger import Ledger, Use
 from medssl.data.archive.objects import TABLE, Objects, object_table, with_objects
@@ -32,20 +28,19 @@ from medssl.data.archive.private import KEY, LOOKS, open_private, write_files
 from medssl.data.archive.pseudonyms import Pseudonyms, make_key, read_key
 from medssl.data.archive.scan import Seen, scan
 from medssl.data.archive.splits import Rule, assign, connected
-from medssl.data.archive.units import Unit, find_units
+from medssl.data.archive.units import find_units
 from medssl.data.archive.walk import File, walk
 from medssl.data.dicom.regrid import Allowed
 from medssl.data.engine import Pool, map_bounded, open_pool
 from medssl.data.manifest import Case, Manifest, write_manifest
-from medssl.data.mirror import resolve
 from medssl.data.verdicts import Code, RefusedError
-from medssl.errors import DataError
 from medssl.tracking import DatasetRecord
 from pipelines._deidentified import Taken, check_folder, write_copies
 from pipelines._files import write_table
-from pipelines._hidden import about, keep_config, place_of, without_paths
+from pipelines._hidden import keep_config, without_paths
 from pipelines._layouts import layouts_in, write_layouts
 from pipelines._objects import Label, drawn_in, objects_of
+from pipelines._pairing import label_files, pair_labels
 from pipelines._progress import track
 from pipelines._receive import folder_of
 from pipelines._tables import Tables
@@ -71,7 +66,7 @@ def run(cfg: Index) -> None:
         # Files
         folders = [folder_of(n, source, private) for n, source in enumerate(cfg.sources)]
         labels = [
-            _labels(number, root, folder)
+            label_files(number, root, folder)
             for number, (root, folder) in enumerate(zip(cfg.sources, folders, strict=True))
         ]
         _open(cfg.sources, folders, labels, ledger)
@@ -80,7 +75,7 @@ def run(cfg: Index) -> None:
 
         # Cases
         objects = objects_of(cfg.sources, labels, ledger, allowed)
-        pairings = _paired(cfg.sources, labels, objects, ledger, allowed)
+        pairings = pair_labels(cfg.sources, labels, objects, ledger, allowed)
         tables_of = [Tables.read(n, root, ledger) for n, root in enumerate(cfg.sources)]
         work = _Work(ledger, pool, allowed, int(cfg.memory_gib * 2**30))
         read = list(work.cases(tables_of, pairings, objects))
@@ -118,23 +113,6 @@ def _shown(total: int, seen: Iterator[Seen]) -> Iterator[Seen]:
     )
 
 
-def _labels(number: int, source: Root, root: Path) -> dict[str, File]:
-    """Return a source's label files by the name of their image."""
-    labels, key = source.labels, f"sources.{number}"
-    if labels is None or labels.objects is not None:
-        return {}
-    if labels.folder is not None:
-        return labels_in(place_of(labels.folder, f"{key}.labels.folder"), number)
-    if labels.match is not None:
-        said = labels.match
-        return labels_matching(said.image, said.label, root, include=source.include, source=number)
-    if labels.datalist is not None:
-        with about(f"{key}.labels.datalist"):
-            return labels_listed(resolve(labels.datalist), root, number)
-    with about(f"{key}.labels.csv"):
-        return labels_of(resolve(labels.csv or ""), number)
-
-
 def _open(
     sources: Sequence[Root],
     folders: Sequence[Path],
@@ -146,67 +124,6 @@ def _open(
         ledger.open(found.values(), role="label")
     for number, (source, folder) in enumerate(zip(sources, folders, strict=True)):
         ledger.open(walk(folder, include=source.include, source=number))
-
-
-def _paired(
-    sources: Sequence[Root],
-    labels: Sequence[dict[str, File]],
-    objects: Mapping[str, Objects],
-    ledger: Ledger,
-    allowed: Allowed,
-) -> list[Pairing]:
-    """Put labels and images together; what is left over is treated as configured."""
-    without: list[list[Unit]] = [[] for _ in sources]
-    if any(root.labels for root in sources):
-        for unit in find_units(ledger, allowed):
-            if sources[unit.source].labels and not (
-                unit.name in labels[unit.source] or unit.identity in objects
-            ):
-                without[unit.source].append(replace(unit, stack=None))
-    return [
-        _left(number, root.labels, labels[number], tuple(without[number]), ledger)
-        for number, root in enumerate(sources)
-    ]
-
-
-def _left(
-    number: int,
-    labels: Labels | None,
-    found: dict[str, File],
-    without_label: tuple[Unit, ...],
-    ledger: Ledger,
-) -> Pairing:
-    if labels is None:
-        return Pairing()
-    without_image = tuple(file for name, file in found.items() if not ledger.knows(name))
-    pairing = Pairing(found, without_image, without_label)
-    if labels.unpaired == "error" and (without_image or without_label):
-        raise DataError(_left_over(number, pairing, ledger))
-    for file in found.values():  # those that a case takes are accepted later
-        what = "is not there" if file in without_image else "was refused"
-        refusal = RefusedError(Code.LABEL_WITHOUT_IMAGE, f"a label whose image {what}")
-        ledger.refuse(file.path, refusal)
-    if labels.unpaired == "refuse":
-        refusal = RefusedError(Code.IMAGE_WITHOUT_LABEL, "an image whose label is not there")
-        for unit in without_label:
-            for file in unit.files:
-                ledger.refuse(file.path, refusal)
-        return pairing
-    return replace(pairing, without_label=())
-
-
-def _left_over(number: int, pairing: Pairing, ledger: Ledger) -> str:
-    labels = [ledger.file_id(file.path) for file in pairing.without_image]
-    images = [ledger.file_id(unit.files[0].path) for unit in pairing.without_label]
-    parts = [
-        f"{len(ids)} {what} ({', '.join(ids[:5])}{', ...' if len(ids) > 5 else ''})"
-        for ids, what in ((labels, "labels without image"), (images, "images without label"))
-        if ids
-    ]
-    return (
-        f"sources.{number}: {' and '.join(parts)}; private/files.parquet in the output folder says "
-        "which files these are. Complete them, or set labels.unpaired to `keep` or `refuse`"
-    )
 
 
 @dataclass(frozen=True)
