@@ -21,6 +21,8 @@ import yaml
 from distributed import LocalCluster
 
 from medssl.data.manifest import read_manifest
+from medssl.data.source import Source
+from medssl.data.volume import digest
 from pipelines.__main__ import main
 
 OPENED: list[Path] = []
@@ -205,6 +207,18 @@ def cache(tmp_path, output, scheduler="threads"):
     """Prepare what is indexed; return what was written."""
     assert main(["cache", str(cache_config(tmp_path, output, scheduler))]) == 0
     return written(tmp_path / output)
+
+
+def test_folders_may_be_named_from_where_one_stands(tmp_path, archive, monkeypatch):
+    index(tmp_path)
+    absolute = cache(tmp_path, "absolute")
+    monkeypatch.chdir(tmp_path)
+    folder = Path("out")
+    case = read_manifest(folder / "manifest.parquet")[0]
+    assert digest(Source(folder).image(case)) == case.digest
+    command = ["cache", "--set", "index=out", "--set", "output=relative"]
+    assert main([*command, "--set", "preprocessing={}"]) == 0
+    assert written(Path("relative")) == absolute
 
 
 RUN = [sys.executable, "-m", "pipelines"]

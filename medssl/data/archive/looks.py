@@ -182,7 +182,7 @@ def known_headers(database: Path, images: Sequence[tuple[Path, int | None]]) -> 
     if not database.is_file():
         return None
     headers: list[Header | None] = []
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as base:
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as base:
         for path, members in groupby(images, key=lambda image: image[0]):
             row = base.execute(
                 "SELECT digest, series, series_uid, broken, code, sentence, parts, found"
