@@ -72,15 +72,10 @@ def segment_classes(found: pydicom.Dataset, classes: Classes) -> dict[int, int]:
     Raises:
         RefusedError: If there is none.
     """
-    named = [
-        (segment.get("SegmentNumber"), segment.get("SegmentLabel"))
-        for segment in found.get("SegmentSequence") or []
-    ]
-    asked = _asked(named, classes)
-    if not asked:
-        sentence = f"a DICOM segmentation of {len(named)} segments, none of which is a class"
-        raise RefusedError(Code.SEGMENTATION, sentence)
-    return asked
+    items = found.get("SegmentSequence") or []
+    named = [(item.get("SegmentNumber"), item.get("SegmentLabel")) for item in items]
+    what = f"a DICOM segmentation of {len(named)} segments"
+    return _require(_asked(named, classes), Code.SEGMENTATION, what)
 
 
 def segment_frames(found: pydicom.Dataset, classes: Classes) -> list[Frame]:
@@ -116,15 +111,10 @@ def roi_classes(found: pydicom.Dataset, classes: Classes) -> dict[int, int]:
     Raises:
         RefusedError: If there is none.
     """
-    named = [
-        (roi.get("ROINumber"), roi.get("ROIName"))
-        for roi in found.get("StructureSetROISequence") or []
-    ]
-    asked = _asked(named, classes)
-    if not asked:
-        sentence = f"an RT structure set of {len(named)} regions, none of which is a class"
-        raise RefusedError(Code.STRUCTURES, sentence)
-    return asked
+    items = found.get("StructureSetROISequence") or []
+    named = [(item.get("ROINumber"), item.get("ROIName")) for item in items]
+    what = f"an RT structure set of {len(named)} regions"
+    return _require(_asked(named, classes), Code.STRUCTURES, what)
 
 
 def roi_contours(found: pydicom.Dataset, classes: Classes) -> list[Contour]:
@@ -158,6 +148,12 @@ def _corners(contour: pydicom.Dataset) -> float:
     """Return how many points a contour promises; what does not say may have enough."""
     promised = number(contour.get("NumberOfContourPoints"))
     return CORNERS if promised is None else promised
+
+
+def _require(asked: dict[int, int], code: Code, what: str) -> dict[int, int]:
+    if not asked:
+        raise RefusedError(code, f"{what}, none of which is a class")
+    return asked
 
 
 def _asked(named: Iterable[tuple[Any, Any]], classes: Classes) -> dict[int, int]:

@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 from jaxtyping import Shaped
 
+from medssl.data.layouts._files import require_file
 from medssl.data.verdicts import Code, RefusedError
-from medssl.errors import DataError
 
 # What the library raises on damage; which one depends on where it lies.
 DAMAGED = (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError)
@@ -30,11 +30,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         RefusedError: If it is no HDF5 file, or damaged.
         DataError: If it is not there.
     """
-    if not path.exists():
-        msg = f"there is no file {path}"
-        raise DataError(msg)
-    if not path.is_file():
-        raise RefusedError(Code.UNREADABLE, "no regular file", path)
+    require_file(path)
     if not h5py.is_hdf5(path):
         raise RefusedError(Code.NOT_AN_IMAGE, "named HDF5, but it is none", path)
     try:

@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
+from medssl.data.layouts._files import require_file
 from medssl.data.verdicts import Code, RefusedError
-from medssl.errors import DataError
 
 PIECE_BYTES = 1 << 12  # of packed bytes; unpacked at most a thousand times as many
 LEAST_STEP_BYTES = 1 << 20
@@ -93,11 +93,7 @@ def arrays(path: Path, names: Sequence[str]) -> list[Array]:
         RefusedError: If it is no archive with these, or damaged.
         DataError: If it is not there.
     """
-    if not path.exists():
-        msg = f"there is no file {path}"
-        raise DataError(msg)
-    if not path.is_file():
-        raise RefusedError(Code.UNREADABLE, "no regular file", path)
+    require_file(path)
     with _refusing_damage(), zipfile.ZipFile(path) as archive, path.open("rb") as file:
         members = {f"{name}.npy" for name in names}
         if missing := members - set(archive.namelist()):
