@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test long check format clean
 
 # Runtime packages alone: what a user needs.
 $(VENV)/.runtime: pyproject.toml
@@ -21,8 +21,14 @@ $(VENV)/.dev: $(VENV)/.runtime
 demo: $(VENV)/.runtime
 	$(BIN)/medssl study configs/study/demo.yaml
 
+# A process a core, each with one thread: small tensors gain nothing from more.
+test long: export OMP_NUM_THREADS = 1
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist worksteal
+
+# What takes minutes, for CI; with MEDSSL_MIRROR set, tests on real images fail rather than skip.
+long: $(VENV)/.dev
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "long and not gpu"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

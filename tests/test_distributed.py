@@ -16,7 +16,7 @@ def test_one_process_gathers_what_it_has():
     assert rank() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_ranks_take_the_step_of_one_process():
     done = subprocess.run(
         [sys.executable, "tests/two_ranks.py"],

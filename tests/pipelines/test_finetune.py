@@ -151,7 +151,7 @@ def test_a_run_is_what_its_config_and_seed_say_whoever_reads(cohort):
     assert not same(weights(cohort, "other"), weights(cohort))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(cohort):
     run(config(cohort))
     cfg = config(cohort, output="killed")

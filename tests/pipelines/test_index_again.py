@@ -237,7 +237,7 @@ def large(tmp_path, archive):
     return archive
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, large):
     whole, _ = index(tmp_path, "whole")
     path = config(tmp_path)

@@ -84,7 +84,7 @@ def test_hdf5_in_the_manner_of_acdc_needs_a_config_and_nothing_else(tmp_path):
         np.testing.assert_array_equal(volume.affine, np.diag([-1.5, -1.5, 8, 1]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_layouts_travel_to_other_processes(tmp_path):
     sources = acdc(tmp_path / "a"), mnist(tmp_path / "b", [0], [1], [2])
     expected, _ = index(tmp_path, *sources)

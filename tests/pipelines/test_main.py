@@ -48,7 +48,7 @@ def test_a_mistake_ends_with_status_2_and_no_traceback(words, line, capsys):
     assert line in error
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_that_is_terminated_ends_as_failed(tmp_path):
     """SIGTERM reaches a stage in the middle of its work; MLflow hears of it."""
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"

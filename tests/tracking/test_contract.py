@@ -119,7 +119,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_store_whose_making_was_cut_short_is_made_anew(tmp_path):
     for pause_s in ("1.6", "2.0", "2.4"):  # importing MLflow takes about one
         uri = f"sqlite:///{tmp_path / pause_s / 'mlflow.db'}"

@@ -207,7 +207,7 @@ def newest(path):
     return max((int(found.name[5:14]) for found in path.glob("step-*.pt")), default=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_while_saving_there_is_always_a_whole_state(tmp_path):
     before, path = 0, tmp_path / "run.state"
     for pause_s in (0.2, 0.05, 0.13):
