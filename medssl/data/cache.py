@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from medssl.data.preprocessing import Intensity, Preprocessing
-from medssl.data.volume import Volume
+from medssl.data.volume import Volume, in_order
 from medssl.errors import DataError
 from medssl.geometry import Affine
 
@@ -103,7 +103,7 @@ def label_key(label: Volume, image: str) -> str:
     A manifest holds no digest of labels, so that of the voxels is taken: a corrected label has
     another key.
     """
-    content = blake2b(np.ascontiguousarray(label.voxels).data, digest_size=16)
+    content = blake2b(in_order(label.voxels).data, digest_size=16)
     content.update(repr((label.voxels.dtype.str, label.voxels.shape)).encode())
     content.update(np.ascontiguousarray(label.affine).data)
     return _key("label", content.hexdigest(), image)
@@ -142,7 +142,7 @@ def write_cached(
 def _write(path: Path, voxels: Shaped[np.ndarray, "channel i j k"], meta: dict[str, Any]) -> None:
     chunks = tuple(map(min, _CHUNK, voxels.shape))
     stored = blosc2.asarray(
-        np.ascontiguousarray(voxels),
+        in_order(voxels),
         chunks=chunks,
         blocks=tuple(map(min, _BLOCK, chunks)),
         cparams=blosc2.CParams(

@@ -1,13 +1,14 @@
 """One look at a file: what its header says, as far as no other file is needed to say it."""
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
+
+from blake3 import blake3
 
 from medssl.data.dicom.header import Header, read_headers
 from medssl.data.dicom.kinds import require_slices
@@ -16,6 +17,8 @@ from medssl.data.formats import is_laid_out, reader_of
 from medssl.data.layouts import Held, Layout
 from medssl.data.readers import FileReader
 from medssl.data.verdicts import Code, RefusedError
+
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,11 @@ def _digest(path: Path) -> str:
         if not path.is_file():
             sentence = "a link that leads to no file, or no regular file"
             raise RefusedError(Code.UNREADABLE, sentence)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        state = blake3()
+        with path.open("rb", buffering=0) as file:
+            while part := file.read(CHUNK_BYTES):
+                state.update(part)
+        return state.hexdigest()
     except PermissionError as error:
         raise RefusedError(Code.UNREADABLE, "reading it is not permitted") from error
     except OSError as error:

@@ -7,11 +7,12 @@ Where they differ nobody knows which version is true: all are refused.
 Source: DICOM PS3.3 2024, C.12.1 (SOP Instance UID); PS3.5 2024, 9 (unique identifiers).
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from blake3 import blake3
 
 from medssl.data.dicom.header import Header
 from medssl.data.dicom.images import read_images
@@ -95,12 +96,12 @@ def digest_of_values(images: Images) -> str:
     Raises:
         RefusedError: If one cannot be decoded.
     """
-    state = hashlib.blake2b(digest_size=16)
+    state = blake3()
     for pixels in read_images(images):
         voxels = values([pixels])
         state.update(f"{voxels.dtype.str} {voxels.shape} ".encode())
-        state.update(voxels.tobytes())
-    return state.hexdigest()
+        state.update(voxels.tobytes(order="A"))
+    return state.hexdigest(length=16)
 
 
 def versions(headers: Iterable[Header], contents: Contents) -> Versions:

@@ -98,7 +98,10 @@ def read_frames(
 
 
 def values(slices: Sequence[Pixels]) -> Shaped[np.ndarray, "channel i j k"]:
-    """Return rescaled values: integers where they are whole and fit 16 or 32 bits, else float32."""
+    """Return rescaled values: integers where they are whole and fit 16 or 32 bits, else float32.
+
+    In memory they stay slice by slice, as they are read.
+    """
     whole = all(float(p.slope).is_integer() and float(p.intercept).is_integer() for p in slices)
     dtype = _integers(slices) if whole else np.dtype(np.float32)
     rows, columns = slices[0].stored.shape
@@ -110,18 +113,7 @@ def values(slices: Sequence[Pixels]) -> Shaped[np.ndarray, "channel i j k"]:
             np.add(pixels.stored.astype(dtype, copy=False), offset, out=values_of)
         else:
             values_of[:] = pixels.stored * pixels.slope + pixels.intercept
-    return _with_slices_last(stacked)[None]
-
-
-def _with_slices_last(
-    stacked: Shaped[np.ndarray, "k j i"],
-) -> Shaped[np.ndarray, "i j k"]:
-    """Turn the axes round row by row, which the processor's cache holds: five times as fast."""
-    num_slices, rows, columns = stacked.shape
-    turned = np.empty((columns, rows, num_slices), stacked.dtype)
-    for row in range(rows):
-        turned[:, row] = stacked[:, row].T
-    return turned
+    return stacked.T[None]
 
 
 def read_dataset(path: Path) -> pydicom.Dataset:

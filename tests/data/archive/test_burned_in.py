@@ -1,11 +1,10 @@
 """Burned-in text: found in every size it is set in here, and nowhere in real images."""
 
-import timeit
-
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from medssl.data.archive import burned_in
 from medssl.data.archive.burned_in import has_text, is_written_on
 from medssl.data.archive.ledger import Ledger
 from medssl.data.archive.pseudonyms import Pseudonyms
@@ -13,7 +12,6 @@ from medssl.data.archive.scan import scan
 from medssl.data.archive.units import find_units
 from medssl.data.archive.walk import walk
 from medssl.data.verdicts import RefusedError
-from medssl.data.volume import Volume, digest
 
 TEXTS = ["ZEPHYROWSKA Q 1948-11-03", "Zephyrowska, Quillabamba", "ID 7700123", "Main Road 3, Basel"]
 
@@ -78,15 +76,12 @@ def test_slices_too_small_for_text_are_not_looked_at():
     assert not has_text(np.ones((1, 63, 200, 3), np.int16))
 
 
-@pytest.mark.slow
-def test_looking_costs_a_small_part_of_hashing_the_voxels():
-    slices = [slice_of_ct(n).T.astype(np.int16) for n in range(4)]
-    volume = Volume(np.stack(slices * 25, axis=-1)[None], np.eye(4))
-
-    def fastest_s(work):
-        return min(timeit.repeat(work, number=1, repeat=5))
-
-    assert fastest_s(lambda: has_text(volume.voxels)) < fastest_s(lambda: digest(volume)) / 8
+def test_of_many_slices_three_are_looked_at(monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(burned_in, "is_written_on", lambda plane: looked_at.append(plane[0, 0]))
+    voxels = np.zeros((1, 64, 64, 101), np.int16) + np.arange(101, dtype=np.int16)
+    assert not has_text(voxels)
+    assert looked_at == [0, 50, 100]
 
 
 @pytest.mark.mirror
