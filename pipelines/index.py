@@ -18,10 +18,7 @@ from medssl.config.load import dump
 from medssl.config.stages.index import Index, Root, Split
 from medssl.data.archive.cases import Misread, measure_unit, recall, refuse, remember, take
 from medssl.data.archive.days import study_days
-from medssl.data.archive.labels import (
-    Pairing,
-    check_grid,
-)
+from medssl.data.archive.labels import Pairing, check_grid
 from medssl.data.archive.ledger import Ledger, Use
 from medssl.data.archive.objects import TABLE, Objects, object_table, with_objects
 from medssl.data.archive.private import KEY, LOOKS, open_private, write_files

@@ -158,7 +158,8 @@ def _plain(error: Any, known: set[str]) -> str:
         case "missing":
             return "required; set it in the file or by --set"
         case "unexpected_keyword_argument":
-            close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+            key = str(error["loc"][-1])
+            close = difflib.get_close_matches(key, known - {key}, n=1)  # it may be one elsewhere
             return "unknown key; " + (
                 f"did you mean {close[0]!r}?" if close else "--show prints those there are"
             )

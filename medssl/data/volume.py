@@ -39,7 +39,7 @@ def digest(volume: Volume) -> str:
 
 
 def in_order(voxels: Shaped[np.ndarray, "*axes"]) -> Shaped[np.ndarray, "*axes"]:
-    """Return the voxels with their last axis running fastest in memory; a copy if it does not.
+    """Return the voxels in C order, a copy if they are in another one.
 
     Turned plane by plane, which the processor's cache holds: six times as fast as numpy.
     """

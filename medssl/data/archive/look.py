@@ -131,6 +131,7 @@ def _digest(path: Path) -> str:
             sentence = "a link that leads to no file, or no regular file"
             raise RefusedError(Code.UNREADABLE, sentence)
         state = blake3()
+        # Not mapped into memory: a file that is cut meanwhile would end the process.
         with path.open("rb", buffering=0) as file:
             while part := file.read(CHUNK_BYTES):
                 state.update(part)

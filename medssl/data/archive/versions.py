@@ -100,7 +100,7 @@ def digest_of_values(images: Images) -> str:
     for pixels in read_images(images):
         voxels = values([pixels])
         state.update(f"{voxels.dtype.str} {voxels.shape} ".encode())
-        state.update(voxels.tobytes(order="A"))
+        state.update(voxels.T.tobytes())
     return state.hexdigest(length=16)
 
 
