@@ -19,7 +19,7 @@ from medssl.data.engine import map_bounded, open_pool
 from medssl.data.manifest import Case, Manifest, read_manifest, write_manifest
 from medssl.data.preprocessing import Preprocessing, intensity, prepare, prepare_label
 from medssl.data.source import Source
-from medssl.data.volume import Volume, in_order
+from medssl.data.volume import Volume
 from medssl.errors import DataError
 from medssl.geometry import spacing_mm
 from pipelines._files import write_json
@@ -100,8 +100,6 @@ class CacheWork:
             with preparing(case, "image"):
                 check_unchanged(image, case)
                 prepared = prepare(image, self.contract)
-            # Once and here: percentiles of axes that were turned would take four times as long.
-            prepared = replace(prepared, voxels=in_order(prepared.voxels))
             write_cached(
                 path,
                 prepared,

@@ -1,6 +1,5 @@
 """One look at a file: what its header says, as far as no other file is needed to say it."""
 
-import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from blake3 import blake3
 from medssl.data.dicom.header import Header, read_headers
 from medssl.data.dicom.kinds import require_slices
 from medssl.data.dicom.native import Native
+from medssl.data.dicom.plain import HEAD_BYTES, Beginning
 from medssl.data.formats import is_laid_out, reader_of
 from medssl.data.layouts import Held, Layout
 from medssl.data.readers import FileReader
@@ -104,38 +104,46 @@ class Due:
 
 def look_at_all(batch: Sequence[Due]) -> list[tuple[Path, Look | None]]:
     """Look at files; the answer is none for one whose digest is the one that is known."""
-    return [(due.path, look_at(due.path, due.known, due.layout)) for due in batch]
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    return [(due.path, _look_at(due, buffer)) for due in batch]
 
 
-def look_at(path: Path, known: str | None = None, layout: Layout | None = None) -> Look | None:
-    """Look at a file; the answer is none if its digest is the one that is known."""
+def _look_at(due: Due, buffer: memoryview) -> Look | None:
+    path = due.path
     try:
-        digest = _digest(path)
+        digest, beginning = _read(path, buffer)
     except RefusedError as refusal:
         return Look("", refusal=(refusal.code, refusal.sentence))
-    if digest == known:
+    if digest == due.known:
         return None
     reader = reader_of(path.name)
     try:
         if is_laid_out(path.name):
-            return _laid_out(path, layout, digest)
-        return _volume(path, reader, digest) if reader else _slices(path, digest)
+            return _laid_out(path, due.layout, digest)
+        return _volume(path, reader, digest) if reader else _slices(path, beginning, digest)
     except RefusedError as refusal:
         return Look(digest, refusal=(refusal.code, refusal.sentence))
 
 
-def _digest(path: Path) -> str:
-    """Hash a file's bytes; what is no regular file is never opened: it might not end."""
+def _read(path: Path, buffer: memoryview) -> tuple[str, Beginning]:
+    """Hash a file's bytes, and return how they begin, in the buffer.
+
+    What is no regular file is never opened: it might not end.
+    """
     try:
         if not path.is_file():
             sentence = "a link that leads to no file, or no regular file"
             raise RefusedError(Code.UNREADABLE, sentence)
-        state = blake3()
         # Not mapped into memory: a file that is cut meanwhile would end the process.
         with path.open("rb", buffering=0) as file:
-            while part := file.read(CHUNK_BYTES):
-                state.update(part)
-        return state.hexdigest()
+            size_bytes = file.readinto(buffer)
+            state = blake3(buffer[:size_bytes])
+            begun = buffer[: min(size_bytes, HEAD_BYTES)]
+            rest = buffer[HEAD_BYTES:]
+            while size_bytes >= len(buffer) and (count := file.readinto(rest)):
+                state.update(rest[:count])
+                size_bytes += count
+        return state.hexdigest(), Beginning(begun, size_bytes)
     except PermissionError as error:
         raise RefusedError(Code.UNREADABLE, "reading it is not permitted") from error
     except OSError as error:
@@ -156,10 +164,10 @@ def _laid_out(path: Path, layout: Layout | None, digest: str) -> Look:
     return Look(digest, shape=shape, held=layout.held(path))
 
 
-def _slices(path: Path, digest: str) -> Look:
-    if path.stat().st_size == 0:
+def _slices(path: Path, beginning: Beginning, digest: str) -> Look:
+    if beginning.size_bytes == 0:
         raise RefusedError(Code.NOT_AN_IMAGE, "an empty file")
-    headers = read_headers(path)
+    headers = read_headers(path, beginning=beginning)
     first = headers[0]
     series = json.dumps(first.series_key)
     try:
@@ -182,11 +190,9 @@ def _held(kept: Sequence[Any]) -> Held:
 
 
 def _fields(header: Header) -> dict[str, Any]:
-    return {
-        field.name: getattr(header, field.name)
-        for field in dataclasses.fields(header)
-        if field.name != "path"
-    }
+    fields = dict(vars(header))
+    del fields["path"]
+    return fields
 
 
 def _header(kept: dict[str, Any], path: Path) -> Header:

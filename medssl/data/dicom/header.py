@@ -3,6 +3,7 @@
 Source: DICOM PS3.3 2024, C.7.6.2 (image plane), C.7.6.3 (image pixel); PS3.10 7 (file format).
 """
 
+import os
 import zlib
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,8 +32,8 @@ from medssl.data.dicom.elements import (
 )
 from medssl.data.dicom.frames import ENHANCED, GROUPS, frames_of
 from medssl.data.dicom.mosaic import is_mosaic, tiles_of
-from medssl.data.dicom.native import Native, find_native
-from medssl.data.dicom.plain import plain_header
+from medssl.data.dicom.native import Behind, Native, find_native
+from medssl.data.dicom.plain import Beginning, plain_header, read_beginning
 from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
 
@@ -119,18 +120,21 @@ class Header:
     flaw: tuple[Code, str] | None = None
 
 
-def read_headers(path: Path, only: Container[int | None] | None = None) -> list[Header]:
+def read_headers(
+    path: Path, only: Container[int | None] | None = None, beginning: Beginning | None = None
+) -> list[Header]:
     """Read a file's header: one of each image that stands in it.
 
     Args:
         path: The file.
         only: The numbers of the images that are asked for; all, if it is none.
+        beginning: Of the file, if it was read already.
 
     Raises:
         RefusedError: If it is no DICOM file, or a damaged one.
     """
     with refusing_damage():
-        headers = _read(path, only)
+        headers = _read(path, only, beginning or read_beginning(path))
         return [h for h in headers if only is None or h.flaw or h.image in only]
 
 
@@ -158,14 +162,17 @@ def refusing_damage() -> Iterator[None]:
         raise RefusedError(Code.UNREADABLE, sentence) from error
 
 
-def _read(path: Path, only: Container[int | None] | None) -> list[Header]:
-    plain = plain_header(path, TAGS)
+def _read(path: Path, only: Container[int | None] | None, beginning: Beginning) -> list[Header]:
+    content, size_bytes = beginning
+    plain = plain_header(content, TAGS)
     if plain is not None and _is_one_image(plain[0]):
-        return _images(path, plain[0], plain[0], plain[1], only)
+        found, end = plain
+        behind = Behind(end, bytes(content[end : end + 12]), size_bytes)
+        return _images(path, found, found, behind, only)
     with quietly():
-        found, end = _dataset(path, list(TAGS))
-        meta = {e.keyword: e.value for e in getattr(found, "file_meta", None) or ()}
-        return _images(path, found, meta, end, only)
+        dataset, behind = _dataset(path, list(TAGS))
+        meta = {e.keyword: e.value for e in getattr(dataset, "file_meta", None) or ()}
+        return _images(path, dataset, meta, behind, only)
 
 
 def read_dataset(path: Path) -> pydicom.Dataset:
@@ -173,8 +180,8 @@ def read_dataset(path: Path) -> pydicom.Dataset:
     return _dataset(path, None)[0]
 
 
-def _dataset(path: Path, tags: list[str] | None) -> tuple[pydicom.Dataset, int]:
-    """Return what stands before the pixels, and where that ends."""
+def _dataset(path: Path, tags: list[str] | None) -> tuple[pydicom.Dataset, Behind]:
+    """Return what stands before the pixels, and what follows it."""
     with open_bounded(path) as file:
         try:
             found = read_head(file, tags)
@@ -187,7 +194,7 @@ def _dataset(path: Path, tags: list[str] | None) -> tuple[pydicom.Dataset, int]:
             found = read_head(file, tags, force=True)
             if not str(found.get("SOPClassUID", "")).startswith("1.2.840.10008."):
                 raise
-        return found, file.tell()
+        return found, Behind(file.tell(), file.read(12), os.fstat(file.fileno()).st_size)
 
 
 def _uid(value: str) -> UID:
@@ -204,7 +211,7 @@ def _images(
     path: Path,
     found: Said,
     meta: Mapping[str, Any],
-    end: int,
+    behind: Behind,
     only: Container[int | None] | None,
 ) -> list[Header]:
     """Return the header of each image; of the file as a whole, if they cannot be told apart."""
@@ -218,7 +225,7 @@ def _images(
     try:
         if isinstance(found, pydicom.Dataset) and (several := _apart(found, common, only)):
             return list(several)
-        return [Header(**_parsed(found, common), native=find_native(path, found, syntax, end))]
+        return [Header(**_parsed(found, common), native=find_native(found, syntax, behind))]
     except RefusedError as refusal:
         return [Header(**_parsed(found, common), flaw=(refusal.code, refusal.sentence))]
 

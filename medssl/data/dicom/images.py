@@ -3,8 +3,30 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Shaped
+
 from medssl.data.dicom.header import Header
-from medssl.data.dicom.pixels import Pixels, native_pixels, read_frames, read_pixels
+from medssl.data.dicom.native import room_for
+from medssl.data.dicom.pixels import Pixels, native_pixels, read_frames, read_pixels, values
+
+
+def read_values(headers: Sequence[Header]) -> Shaped[np.ndarray, "channel i j k"]:
+    """Return the rescaled values of slices; of those that are stored alike, in the room of these.
+
+    Raises:
+        RefusedError: Naming the file, if one of them cannot be decoded.
+    """
+    native, size = headers[0].native, (headers[0].rows, headers[0].columns)
+    if native is None or not all(
+        header.native is not None
+        and header.native[1:4] == native[1:4]
+        and (header.rows, header.columns) == size
+        for header in headers
+    ):
+        return values(read_images(headers))
+    room = room_for(native, len(headers), *size)
+    return values([native_pixels(*of) for of in zip(headers, room, strict=True)], room)
 
 
 def read_images(headers: Sequence[Header]) -> list[Pixels]:
@@ -46,4 +68,4 @@ def _tile(mosaic: Pixels, header: Header) -> Pixels:
     row, column = divmod((header.image or 1) - 1, header.tiles_across)
     rows = slice(row * header.rows, (row + 1) * header.rows)
     columns = slice(column * header.columns, (column + 1) * header.columns)
-    return Pixels(mosaic.stored[rows, columns], mosaic.slope, mosaic.intercept)
+    return Pixels.of(mosaic.stored[rows, columns], mosaic.slope, mosaic.intercept)

@@ -40,14 +40,27 @@ class Native(NamedTuple):
     intercept: float
 
 
-def find_native(path: Path, found: Said, syntax: UID, end: int) -> Native | None:
+class Behind(NamedTuple):
+    """What a header is followed by.
+
+    Args:
+        offset: Where it ends.
+        element: The first 12 bytes that follow.
+        size_bytes: Of the whole file.
+    """
+
+    offset: int
+    element: bytes
+    size_bytes: int
+
+
+def find_native(found: Said, syntax: UID, behind: Behind) -> Native | None:
     """Return where the pixels of one image are; none if they need a decoder, or are not whole.
 
     Args:
-        path: The file.
         found: What stands before them.
         syntax: How they are stored.
-        end: Where that ends.
+        behind: What follows that.
 
     Raises:
         RefusedError: If they are there, and end early.
@@ -64,11 +77,11 @@ def find_native(path: Path, found: Said, syntax: UID, end: int) -> Native | None
     )
     if not is_plain:
         return None
-    offset, length = _place(path, end, is_implicit=syntax == ImplicitVRLittleEndian)
+    offset, length = _place(behind, is_implicit=syntax == ImplicitVRLittleEndian)
     needed = int(found.get("Rows") or 0) * int(found.get("Columns") or 0) * bits // 8
     if not needed or not length:
         return None
-    if needed > length or offset + needed > path.stat().st_size:
+    if needed > length or offset + needed > behind.size_bytes:
         sentence = f"its pixel data is shorter than its {needed} bytes of rows by columns"
         raise RefusedError(Code.TRUNCATED, sentence)
     slope, intercept = number(found.get("RescaleSlope")), number(found.get("RescaleIntercept"))
@@ -87,32 +100,29 @@ def _whole(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _place(path: Path, end: int, *, is_implicit: bool) -> tuple[int, int]:
+def _place(behind: Behind, *, is_implicit: bool) -> tuple[int, int]:
     """Return offset and length of the pixel data; a length of 0 if it does not begin there."""
-    with path.open("rb") as file:
-        file.seek(end)
-        element = file.read(12)
+    offset, element, _ = behind
     size = 8 if is_implicit else 12
     length = int.from_bytes(element[size - 4 : size], "little")
     is_there = element[:4] == PIXELS and len(element) == 12 and length != UNKNOWN_LENGTH
-    return end + size, length if is_there else 0
+    return offset + size, length if is_there else 0
 
 
-def read_native(
-    path: Path, native: Native, rows: int, columns: int
-) -> Shaped[np.ndarray, "row column"]:
-    """Read the stored numbers of an image.
+def room_for(native: Native, *shape: int) -> Shaped[np.ndarray, "..."]:
+    """Return an array for the stored numbers of images that are stored alike."""
+    return np.empty(shape, np.dtype(f"<{'i' if native.is_signed else 'u'}{native.bits // 8}"))
+
+
+def read_native(path: Path, native: Native, room: Shaped[np.ndarray, "row column"]) -> None:
+    """Read the stored numbers of an image into an array of its type and size.
 
     Raises:
         RefusedError: If the file ends before.
     """
-    stored = np.fromfile(
-        path,
-        np.dtype(f"<{'i' if native.is_signed else 'u'}{native.bits // 8}"),
-        rows * columns,
-        offset=native.offset,
-    )
-    if stored.size != rows * columns:
+    with path.open("rb") as file:
+        file.seek(native.offset)
+        num_bytes = file.readinto(room.data.cast("B"))
+    if num_bytes != room.nbytes:
         sentence = "the file ends before or within its pixel data"
         raise RefusedError(Code.TRUNCATED, sentence, path)
-    return stored.reshape(rows, columns)

@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from medssl.data.dicom.bounded import open_bounded, read_all, read_head
 from medssl.data.dicom.decoders import NATIVE, frames_at
 from medssl.data.dicom.header import Header
-from medssl.data.dicom.native import Native, is_rescale, read_native
+from medssl.data.dicom.native import Native, is_rescale, read_native, room_for
 from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
 
@@ -31,13 +31,22 @@ class Pixels:
 
     Args:
         stored: Rows by columns.
+        ends: The lowest and the highest of these.
         slope: From a stored number to a value.
         intercept: The value of a stored 0.
     """
 
     stored: Shaped[np.ndarray, "row column"]
+    ends: tuple[int, int]
     slope: float
     intercept: float
+
+    @classmethod
+    def of(
+        cls, stored: Shaped[np.ndarray, "row column"], slope: float, intercept: float
+    ) -> "Pixels":
+        """Return a slice as what was read, while the processor's cache still holds that."""
+        return cls(stored, (int(stored.min()), int(stored.max())), slope, intercept)
 
 
 def read_pixels(path: Path) -> Pixels:
@@ -56,19 +65,29 @@ def read_pixels(path: Path) -> Pixels:
         raise RefusedError(Code.TRUNCATED, sentence, path) from error
 
 
-def native_pixels(header: Header) -> Pixels:
+def native_pixels(header: Header, room: Shaped[np.ndarray, "row column"] | None = None) -> Pixels:
     """Read a slice that stands in its file as it is.
+
+    Args:
+        header: Of the slice.
+        room: Where to read it to, of `room_for`.
 
     Raises:
         RefusedError: Naming the file, if it is not there any more, or not whole.
     """
     native = cast(Native, header.native)
+    stored = room_for(native, header.rows, header.columns) if room is None else room
     try:
-        stored = read_native(header.path, native, header.rows, header.columns)
+        read_native(header.path, native, stored)
     except OSError as error:
         sentence = f"its pixels cannot be read ({type(error).__name__})"
         raise RefusedError(Code.TRUNCATED, sentence, header.path) from error
-    return Pixels(_lower_bits(stored, native.used), native.slope, native.intercept)
+    pixels = Pixels.of(stored, native.slope, native.intercept)
+    lowest = -(1 << (native.used - 1)) if native.is_signed else 0
+    if lowest <= pixels.ends[0] and pixels.ends[1] < lowest + (1 << native.used):
+        return pixels
+    stored[...] = _lower_bits(stored, native.used)
+    return Pixels.of(stored, native.slope, native.intercept)
 
 
 def read_frames(
@@ -94,26 +113,44 @@ def read_frames(
     except DAMAGE as error:
         sentence = f"its frames cannot be read ({type(error).__name__})"
         raise RefusedError(Code.TRUNCATED, sentence, path) from error
-    return [Pixels(stored, *rescale) for stored, rescale in zip(frames, rescales, strict=True)]
+    return [Pixels.of(stored, *rescale) for stored, rescale in zip(frames, rescales, strict=True)]
 
 
-def values(slices: Sequence[Pixels]) -> Shaped[np.ndarray, "channel i j k"]:
+def values(
+    slices: Sequence[Pixels], room: Shaped[np.ndarray, "slice row column"] | None = None
+) -> Shaped[np.ndarray, "channel i j k"]:
     """Return rescaled values: integers where they are whole and fit 16 or 32 bits, else float32.
 
     In memory they stay slice by slice, as they are read.
+
+    Args:
+        slices: As they are stored.
+        room: What they are all stored in, one after the other; the values take their place there
+            if they fit.
     """
     whole = all(float(p.slope).is_integer() and float(p.intercept).is_integer() for p in slices)
     dtype = _integers(slices) if whole else np.dtype(np.float32)
-    rows, columns = slices[0].stored.shape
-    stacked = np.empty((len(slices), rows, columns), dtype)
+    is_shift = dtype.kind in "iu" and all(pixels.slope == 1 for pixels in slices)
+    if is_shift and room is not None and room.dtype.itemsize == dtype.itemsize:
+        stacked = room.view(dtype)
+    else:
+        stacked = np.empty((len(slices), *slices[0].stored.shape), dtype)
     for values_of, pixels in zip(stacked, slices, strict=True):
-        if whole and pixels.slope == 1 and dtype.kind in "iu":
-            # In the type of the result, which holds it: overflow on the way cancels out.
-            offset = np.array(int(pixels.intercept)).astype(dtype)
-            np.add(pixels.stored.astype(dtype, copy=False), offset, out=values_of)
+        if is_shift:
+            _shift(pixels.stored, int(pixels.intercept), values_of)
         else:
             values_of[:] = pixels.stored * pixels.slope + pixels.intercept
     return stacked.T[None]
+
+
+def _shift(
+    stored: Shaped[np.ndarray, "row column"], by: int, out: Shaped[np.ndarray, "row column"]
+) -> None:
+    """Add a whole number, in the type of the result, which holds it: overflow cancels out."""
+    is_same = stored.dtype.itemsize == out.dtype.itemsize
+    number = stored.view(out.dtype) if is_same else stored.astype(out.dtype)
+    if by or not np.may_share_memory(number, out):
+        np.add(number, np.array(by).astype(out.dtype), out=out)
 
 
 def read_dataset(path: Path) -> pydicom.Dataset:
@@ -137,7 +174,7 @@ def _read(found: pydicom.Dataset) -> Pixels:
         for key, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
     _require_rescale(slope, intercept)
-    return Pixels(_used_bits(_decoded(found), found), slope, intercept)
+    return Pixels.of(_used_bits(_decoded(found), found), slope, intercept)
 
 
 def _frames(path: Path, indices: Sequence[int]) -> list[Shaped[np.ndarray, "row column"]]:
@@ -188,9 +225,7 @@ def _lower_bits(
 
 def _integers(slices: Sequence[Pixels]) -> np.dtype[Any]:
     ends = [
-        float(end) * pixels.slope + pixels.intercept
-        for pixels in slices
-        for end in (pixels.stored.min(), pixels.stored.max())
+        float(end) * pixels.slope + pixels.intercept for pixels in slices for end in pixels.ends
     ]
     for dtype in INTEGERS:
         limits = np.iinfo(dtype)

@@ -10,10 +10,10 @@ sets); PS3.10, 7.1 (file meta information).
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import ExplicitVRLittleEndian
@@ -22,32 +22,67 @@ HEAD_BYTES = 1 << 18
 PIXELS = 0x7FE00010
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNKNOWN = 0xFFFFFFFF
-ESCAPE = b"\x1b"  # into another character set
-LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
-NUMBERS = {b"US": "<H", b"SS": "<h", b"UL": "<L", b"SL": "<l", b"FL": "<f", b"FD": "<d"}
-TEXTS = {b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"LO", b"PN", b"SH", b"TM", b"UI"}
-KNOWN = LONG | NUMBERS.keys() | TEXTS | {b"AT", b"LT", b"ST"}
-_ELEMENT = struct.Struct("<HH2sH")
+ESCAPE = "\x1b"  # into another character set
+_ELEMENT = struct.Struct("<HHHH")
 _LENGTH = struct.Struct("<L")
 
 
-def plain_header(path: Path, keywords: tuple[str, ...]) -> tuple[Mapping[str, Any], int] | None:
+def _code(vr: str) -> int:
+    """Return the two letters of a kind as the number that they are in the file."""
+    return int.from_bytes(vr.encode(), "little")
+
+
+NUMBERS = {
+    _code(vr): struct.Struct(form)
+    for vr, form in {
+        "US": "<H", "SS": "<h", "UL": "<L", "SL": "<l", "FL": "<f", "FD": "<d"
+    }.items()
+}  # fmt: skip
+TEXTS = {*map(_code, ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"))}
+SHORT = NUMBERS.keys() | TEXTS | {*map(_code, ("AT", "LT", "ST"))}
+LONG = {*map(_code, ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))}
+# Whether the length of a kind is written with 32 bits.
+IS_LONG = dict.fromkeys(SHORT, False) | dict.fromkeys(LONG, True)
+
+
+class Beginning(NamedTuple):
+    """How a file begins.
+
+    Args:
+        content: Its first 256 KiB, or all of it.
+        size_bytes: Of the whole file.
+    """
+
+    content: memoryview
+    size_bytes: int
+
+
+def read_beginning(path: Path) -> Beginning:
+    """Read the beginning of a file."""
+    with path.open("rb", buffering=0) as file:
+        return Beginning(memoryview(file.read(HEAD_BYTES)), path.stat().st_size)
+
+
+def plain_header(
+    content: memoryview, keywords: tuple[str, ...]
+) -> tuple[Mapping[str, Any], int] | None:
     """Return the values that a header gives to keywords, and where its pixel data begins.
 
     Values are text, numbers, or lists of several; what is not there is left out. The transfer
     syntax is among them.
 
+    Args:
+        content: The beginning of the file.
+        keywords: What is asked for.
+
     Returns:
         None if the header is not plain, or asks for more than this reads.
     """
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    if head[128:132] != b"DICM":
+    if bytes(content[128:132]) != b"DICM":
         return None
-    wanted = _tags(keywords)
     try:
-        return _read(head, wanted)
-    except (struct.error, UnicodeDecodeError, _NotPlainError):
+        return _read(content, _tags(keywords))
+    except (struct.error, UnicodeDecodeError, KeyError, _NotPlainError):
         return None
 
 
@@ -55,90 +90,70 @@ class _NotPlainError(Exception):
     """The header is not one that is read here."""
 
 
-def _read(head: bytes, wanted: Mapping[int, str]) -> tuple[dict[str, Any], int]:
+def _read(content: memoryview, wanted: Mapping[int, str]) -> tuple[dict[str, Any], int]:
+    """Step from element to element; one loop, since a header has a hundred of them."""
     found: dict[str, Any] = {}
-    for tag, vr, start, length in _elements(head, 132, wanted):
-        if tag == PIXELS:
-            if found.get("TransferSyntaxUID") != ExplicitVRLittleEndian:
-                raise _NotPlainError
-            return found, start
-        if tag in wanted:
-            value = _value(vr, head[start : start + length])
-            if value is not None:
-                found[wanted[tag]] = value
-    raise _NotPlainError  # it has no pixels, or they begin further on
-
-
-def _elements(
-    head: bytes, place: int, wanted: Mapping[int, str]
-) -> Iterator[tuple[int, bytes, int, int]]:
-    """Yield tag, kind, place and length of each element; of the pixels where they begin."""
-    before = 0
+    place, before = 132, 0
     while True:
-        group, element, vr, length = _ELEMENT.unpack_from(head, place)
+        group, element, vr, length = _ELEMENT.unpack_from(content, place)
         tag = group << 16 | element
-        if tag <= before:
-            raise _NotPlainError
+        if tag <= before or tag == PIXELS:
+            break
         before = tag
-        if tag == PIXELS:
-            yield tag, vr, place, 0
-            return
-        start = place + 8
-        if vr in LONG:
-            (length,) = _LENGTH.unpack_from(head, start)
-            start += 4
-        elif vr not in KNOWN:
-            raise _NotPlainError
-        if vr == b"SQ" and tag in wanted:
-            raise _NotPlainError
-        if length == UNKNOWN:
-            place = _after_items(head, start)
-        else:
-            place = start + length
-            yield tag, vr, start, length
+        place += 8
+        if IS_LONG[vr]:
+            (length,) = _LENGTH.unpack_from(content, place)
+            place += 4
+        if tag in wanted and (value := _value(vr, content[place : place + length])) is not None:
+            found[wanted[tag]] = value
+        place = _after_items(content, place) if length == UNKNOWN else place + length
+    if tag != PIXELS or found.get("TransferSyntaxUID") != ExplicitVRLittleEndian:
+        raise _NotPlainError
+    return found, place
 
 
-def _after_items(head: bytes, place: int) -> int:
+def _after_items(content: memoryview, place: int) -> int:
     """Return where a sequence of unknown length ends."""
     while True:
-        group, element, _, _ = _ELEMENT.unpack_from(head, place)
-        (length,) = _LENGTH.unpack_from(head, place + 4)
+        group, element, _, _ = _ELEMENT.unpack_from(content, place)
+        (length,) = _LENGTH.unpack_from(content, place + 4)
         tag, place = group << 16 | element, place + 8
         if tag == SEQUENCE_END:
             return place
         if tag != ITEM:
             raise _NotPlainError
-        place = _after_item(head, place) if length == UNKNOWN else place + length
+        place = _after_item(content, place) if length == UNKNOWN else place + length
 
 
-def _after_item(head: bytes, place: int) -> int:
+def _after_item(content: memoryview, place: int) -> int:
     """Return where an item of unknown length ends."""
     while True:
-        group, element, vr, length = _ELEMENT.unpack_from(head, place)
+        group, element, vr, length = _ELEMENT.unpack_from(content, place)
         place += 8
         if group << 16 | element == ITEM_END:
             return place
-        if vr in LONG:
-            (length,) = _LENGTH.unpack_from(head, place)
+        if IS_LONG[vr]:
+            (length,) = _LENGTH.unpack_from(content, place)
             place += 4
-        elif vr not in KNOWN:
+        if length == UNKNOWN:  # nested deeper than headers of slices are
             raise _NotPlainError
-        if length == UNKNOWN:
-            raise _NotPlainError  # nested deeper than headers of slices are
         place += length
 
 
-def _value(vr: bytes, data: bytes) -> Any:
+def _value(vr: int, data: memoryview) -> Any:
     if vr in NUMBERS:
-        size = struct.calcsize(NUMBERS[vr])
-        if len(data) % size:
+        if len(data) % NUMBERS[vr].size:
             raise _NotPlainError
-        numbers = [number for (number,) in struct.iter_unpack(NUMBERS[vr], data)]
+        numbers = [number for (number,) in NUMBERS[vr].iter_unpack(data)]
         return numbers[0] if len(numbers) == 1 else numbers or None
-    if vr not in TEXTS or ESCAPE in data:
+    if vr not in TEXTS:
         raise _NotPlainError
-    parts = [part.strip(" \0") for part in data.decode("ascii").split("\\")]
-    return (parts if len(parts) > 1 else parts[0]) or None
+    text = str(data, "ascii")
+    if ESCAPE in text:
+        raise _NotPlainError
+    if "\\" in text:
+        return [part.strip(" \0") for part in text.split("\\")]
+    return text.strip(" \0") or None
 
 
 @lru_cache

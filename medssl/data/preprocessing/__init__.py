@@ -133,9 +133,10 @@ def percentiles(
         return float(low), float(high)
     lowest = int(voxels.min())
     counts = np.zeros(int(voxels.max()) - lowest + 1, np.int64)
-    for piece in voxels.reshape(-1, *voxels.shape[2:]):  # a view, whatever the order of the axes
+    slowest = int(np.argmax(np.abs(voxels.strides)))
+    for piece in np.moveaxis(voxels, slowest, 0):
         counts += np.bincount(
-            np.subtract(piece, lowest, dtype=np.intp).ravel(), minlength=counts.size
+            np.subtract(piece, lowest, dtype=np.intp).ravel(order="K"), minlength=counts.size
         )
     places = np.true_divide(of, 100) * (voxels.size - 1)
     below = np.floor(places)

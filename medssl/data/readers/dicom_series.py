@@ -8,9 +8,8 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 
 from medssl.data.dicom.header import Header, read_headers
-from medssl.data.dicom.images import read_images
+from medssl.data.dicom.images import read_values
 from medssl.data.dicom.kinds import require_slices
-from medssl.data.dicom.pixels import values
 from medssl.data.dicom.regrid import NOTHING, Allowed
 from medssl.data.dicom.stack import Stack
 from medssl.data.dicom.stacks import Misfit, stacks
@@ -90,7 +89,7 @@ class DicomSeries:
 
     def read_stack(self, stack: Stack) -> Volume:
         """Return the volume of slices that are in order already."""
-        voxels = values(read_images(stack.headers))
+        voxels = read_values(stack.headers)
         return Volume(voxels if stack.regrid is None else stack.regrid(voxels), stack.affine)
 
 

@@ -9,6 +9,7 @@ from pydicom.uid import (
 
 from medssl.data.dicom.header import read_headers
 from medssl.data.dicom.images import read_images
+from medssl.data.dicom.pixels import Pixels, values
 from medssl.data.verdicts import Code, RefusedError
 
 
@@ -92,3 +93,26 @@ def test_a_file_that_loses_its_end_later_is_refused(written):
     with pytest.raises(RefusedError, match="ends before or within its pixel data") as caught:
         read_images([header])
     assert caught.value.path == path
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16])
+@pytest.mark.parametrize(
+    "rescales", [[(1, 0)], [(1, -1024)], [(1, 3), (1, -9)], [(2, 1)], [(0.5, 0)]]
+)
+def test_values_take_the_place_of_what_was_stored(dtype, rescales):
+    rng, ends = np.random.default_rng(0), np.iinfo(dtype)
+    for low, high in ((ends.min, ends.max), (max(ends.min, -50), 120)):
+        stored = rng.integers(low, high, (3, 5, 4), dtype=dtype, endpoint=True)
+        chosen = [rescales[n % len(rescales)] for n in range(3)]
+        literal = np.stack(
+            [x.astype(float) * s + i for x, (s, i) in zip(stored, chosen, strict=True)]
+        )
+        room = stored.copy()
+        slices = [Pixels.of(x, *map(float, of)) for x, of in zip(room, chosen, strict=True)]
+        apart = [Pixels.of(x, *map(float, of)) for x, of in zip(stored, chosen, strict=True)]
+        found = values(slices, room)
+        np.testing.assert_array_equal(found[0].T, literal)
+        np.testing.assert_array_equal(found, values(apart))
+        assert found.dtype == values(apart).dtype
+        fits = found.dtype.kind in "iu" and chosen[0][0] == 1 and room.itemsize == found.itemsize
+        assert np.may_share_memory(found, room) == fits
