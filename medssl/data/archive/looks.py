@@ -71,19 +71,16 @@ class Looks:
 
     def write(self, looks: Sequence[tuple[Path, Look | None]]) -> None:
         """Write down what was seen; where it is none, the file is as it was under another date."""
-        for path, look in looks:
-            if look is None:
-                self._base.execute(
-                    "UPDATE looks SET changed_ns = (SELECT changed_ns FROM files WHERE path = ?1)"
-                    " WHERE path = ?1",
-                    (os.fsencode(path),),
-                )
-            else:
-                self._base.execute(
-                    "INSERT OR REPLACE INTO looks SELECT path, size_bytes, changed_ns, layout,"
-                    " ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM files WHERE path = ?1",
-                    (os.fsencode(path), *look.row()),
-                )
+        self._base.executemany(
+            "UPDATE looks SET changed_ns = (SELECT changed_ns FROM files WHERE path = ?1)"
+            " WHERE path = ?1",
+            [(os.fsencode(path),) for path, look in looks if look is None],
+        )
+        self._base.executemany(
+            "INSERT OR REPLACE INTO looks SELECT path, size_bytes, changed_ns, layout,"
+            " ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM files WHERE path = ?1",
+            [(os.fsencode(path), *look.row()) for path, look in looks if look is not None],
+        )
 
     def forget_the_rest(self) -> None:
         """Drop what was kept of files and volumes that are not there any more."""

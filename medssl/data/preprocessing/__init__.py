@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float, Real, Shaped
 
 from medssl.data.preprocessing.foreground import crop_to_foreground
 from medssl.data.preprocessing.space import nearest, resample, to_ras
@@ -131,13 +131,7 @@ def percentiles(
     if voxels.dtype.kind not in "iu" or voxels.dtype.itemsize > 2 or voxels.size == 0:
         low, high = np.percentile(voxels, of)
         return float(low), float(high)
-    lowest = int(voxels.min())
-    counts = np.zeros(int(voxels.max()) - lowest + 1, np.int64)
-    slowest = int(np.argmax(np.abs(voxels.strides)))
-    for piece in np.moveaxis(voxels, slowest, 0):
-        counts += np.bincount(
-            np.subtract(piece, lowest, dtype=np.intp).ravel(order="K"), minlength=counts.size
-        )
+    lowest, counts = _counts(voxels)
     places = np.true_divide(of, 100) * (voxels.size - 1)
     below = np.floor(places)
     ranks = np.stack([below, np.minimum(below + 1, voxels.size - 1)])
@@ -148,6 +142,20 @@ def percentiles(
         share < 0.5, first + (second - first) * share, second - (second - first) * (1 - share)
     )
     return float(found[0]), float(found[1])
+
+
+def _counts(voxels: Shaped[np.ndarray, "channel i j k"]) -> tuple[int, np.ndarray]:
+    """Return the lowest number of a short type, and how often it and those above it occur."""
+    limits = np.iinfo(voxels.dtype)
+    size = limits.max - limits.min + 1
+    # Plane by plane as they lie in memory, whichever way round; negative numbers come last.
+    forth = voxels[tuple(slice(None, None, -1 if step < 0 else 1) for step in voxels.strides)]
+    slowest = int(np.argmax(forth.strides))
+    unsigned = f"u{voxels.dtype.itemsize}"
+    counts = np.zeros(size, np.int64)
+    for plane in np.moveaxis(forth, slowest, 0):
+        counts += np.bincount(plane.ravel(order="K").view(unsigned), minlength=size)
+    return int(limits.min), np.roll(counts, -int(limits.min))
 
 
 def finite(volume: Volume) -> Volume:
