@@ -54,9 +54,13 @@ def dump(config: Any) -> str:
     return yaml.safe_dump(_adapter(type(config)).dump_python(config, mode="json"), sort_keys=False)
 
 
-@cache
-def _adapter(schema: Any) -> TypeAdapter[Any]:
-    """Return what checks and writes configs of a schema; making it takes pydantic 10 ms."""
+def _adapter(schema: Any) -> Any:
+    """Return what checks and writes configs of a schema."""
+    return _made(schema)
+
+
+@cache  # making one takes pydantic 10 ms
+def _made(schema: Any) -> Any:
     return TypeAdapter(schema)
 
 

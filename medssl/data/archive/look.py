@@ -197,11 +197,8 @@ def _fields(header: Header) -> dict[str, Any]:
 
 def _header(kept: dict[str, Any], path: Path) -> Header:
     """Return a header with tuples where JSON has lists."""
-    fields = {name: _frozen(v) if type(v) is list else v for name, v in kept.items()}
-    fields["moments"] = {name: _frozen(value) for name, value in kept["moments"].items()}
+    fields: dict[str, Any] = {n: tuple(v) if type(v) is list else v for n, v in kept.items()}
+    fields["contrast"] = (tuple(kept["contrast"][0]), *kept["contrast"][1:])
+    fields["moments"] = {n: tuple(v) if type(v) is list else v for n, v in kept["moments"].items()}
     fields["native"] = kept["native"] and Native(*kept["native"])
     return Header(**fields, path=path)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if type(value) is list else value

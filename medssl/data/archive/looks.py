@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ CHANGED = (
     "role = 'image' AND (digest IS NULL OR looks.size_bytes != files.size_bytes"
     " OR looks.changed_ns != files.changed_ns OR looks.layout != files.layout)"
 )
+MOST_NAMES = 500  # that one question holds
 
 
 @dataclass(frozen=True)
@@ -178,19 +178,28 @@ def known_headers(database: Path, images: Sequence[tuple[Path, int | None]]) -> 
     """
     if not database.is_file():
         return None
-    headers: list[Header | None] = []
+    paths = list(dict.fromkeys(path for path, _ in images))
+    stamps = {path: _stamp(path) for path in paths}
+    seen: dict[tuple[Path, int | None], Header] = {}
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as base:
-        for path, members in groupby(images, key=lambda image: image[0]):
-            row = base.execute(
-                "SELECT digest, series, series_uid, broken, code, sentence, parts, found"
-                " FROM looks WHERE path = ? AND size_bytes = ? AND changed_ns = ?",
-                (os.fsencode(path), (found := path.stat()).st_size, found.st_mtime_ns),
-            ).fetchone()
-            if row is None:
-                return None
-            seen = {header.image: header for header in Look.of(row, path).headers}
-            headers += [seen.get(number) for _, number in members]
+        for start in range(0, len(paths), MOST_NAMES):
+            names = [os.fsencode(path) for path in paths[start : start + MOST_NAMES]]
+            rows = base.execute(
+                "SELECT path, size_bytes, changed_ns, digest, series, series_uid, broken, code,"
+                f" sentence, parts, found FROM looks WHERE path IN ({', '.join('?' * len(names))})",
+                names,
+            )
+            for name, size_bytes, changed_ns, *row in rows:
+                path = _path(name)
+                if stamps[path] == (size_bytes, changed_ns):
+                    seen |= {(path, h.image): h for h in Look.of(row, path).headers}
+    headers = [seen.get(image) for image in images]
     return None if None in headers else cast(list[Header], headers)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def _path(name: bytes) -> Path:

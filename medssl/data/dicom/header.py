@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -197,12 +198,13 @@ def _dataset(path: Path, tags: list[str] | None) -> tuple[pydicom.Dataset, Behin
         return found, Behind(file.tell(), file.read(12), os.fstat(file.fileno()).st_size)
 
 
+@lru_cache(maxsize=256)
 def _uid(value: str) -> UID:
     return UID(value, validation_mode=pydicom.config.IGNORE)  # which would warn with the value
 
 
 def _is_one_image(found: Mapping[str, Any]) -> bool:
-    return _uid(found.get("SOPClassUID", "")).keyword not in ENHANCED and not is_mosaic(
+    return _uid(str(found.get("SOPClassUID", ""))).keyword not in ENHANCED and not is_mosaic(
         text(found.get("ImageType"))
     )
 
