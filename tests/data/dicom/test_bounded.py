@@ -8,7 +8,7 @@ from hostile.elements import with_nested
 from pydicom import uid
 
 from medssl.data.dicom.bounded import MOST_ELEMENTS, BoundedFile
-from medssl.data.dicom.header import read_headers
+from medssl.data.dicom.header import read_dataset, read_headers
 from medssl.data.dicom.kinds import require_slices
 from medssl.data.dicom.pixels import read_pixels
 from medssl.data.verdicts import RefusedError
@@ -100,3 +100,51 @@ def test_a_number_of_the_wrong_length_is_a_verdict_without_its_bytes(tmp_path, d
     with pytest.raises(RefusedError, match=r"unreadable: .*BytesLengthException") as caught:
         read_headers(path)
     assert "Mar" not in str(caught.value)
+
+
+def with_meta(content, meta):
+    """Return a file's content with more meta information."""
+    (length,) = struct.unpack_from("<I", content, 140)
+    end = 144 + length
+    return (
+        content[:140]
+        + struct.pack("<I", length + len(meta))
+        + content[144:end]
+        + meta
+        + content[end:]
+    )
+
+
+def with_items(content, count, *, length):
+    """Return a file's content with a sequence of empty items before the pixels."""
+    place = content.index(b"\xe0\x7f\x10\x00O")
+    items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * count
+    sequence = struct.pack("<HH2sHI", 0x0040, 0x0275, b"SQ", 0, length or len(items)) + items
+    end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0) if length else b""
+    return content[:place] + sequence + end + content[place:]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: with_meta(content, struct.pack("<HH2sHI", 2, 0x102, b"OB", 0, 0) * 150_000),
+        lambda content: with_items(content, 150_000, length=2**32 - 1),
+    ],
+)
+def test_a_file_of_nothing_but_empty_elements_is_left(tmp_path, dicom, voxels, affine, change):
+    path = dicom.save(dicom.slice_of(voxels, affine, 0), tmp_path / "a.dcm")
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(RefusedError, match=r"unreadable: .* made of elements without content"):
+        read_headers(path)
+
+
+def test_a_sequence_of_nothing_but_empty_items_is_not_looked_into(tmp_path, dicom):
+    found = dicom.enhanced_of(dicom.VOXELS[None], dicom.AFFINE)
+    path = dicom.save(found, tmp_path / "a.dcm")
+    content = path.read_bytes()
+    path.write_bytes(with_items(content, 1000, length=None))
+    assert len(read_headers(path)) == found.NumberOfFrames
+    path.write_bytes(with_items(content, 60_000, length=None))
+    read_headers(path)  # which does not ask for this one
+    with pytest.raises(RefusedError, match="a DICOM sequence of more than 52400 items in 480000"):
+        read_dataset(path)
