@@ -33,7 +33,7 @@ from medssl.data.dicom.elements import (
 )
 from medssl.data.dicom.frames import ENHANCED, GROUPS, frames_of
 from medssl.data.dicom.mosaic import is_mosaic, tiles_of
-from medssl.data.dicom.native import Behind, Native, find_native
+from medssl.data.dicom.native import Behind, Native, find_frames, find_native
 from medssl.data.dicom.plain import Beginning, plain_header, read_beginning
 from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
@@ -225,31 +225,27 @@ def _images(
         "syntax": syntax.name,
     }
     try:
-        if isinstance(found, pydicom.Dataset) and (several := _apart(found, common, only)):
-            return list(several)
+        if common["sop_class"] in ENHANCED and isinstance(found, pydicom.Dataset):
+            return list(_frames(found, common, find_frames(found, syntax, behind), only))
+        if is_mosaic(text(found.get("ImageType"))) and isinstance(found, pydicom.Dataset):
+            return list(_tiles(found, common))
         return [Header(**_parsed(found, common), native=find_native(found, syntax, behind))]
     except RefusedError as refusal:
         return [Header(**_parsed(found, common), flaw=(refusal.code, refusal.sentence))]
 
 
-def _apart(
-    found: pydicom.Dataset, common: Mapping[str, Any], only: Container[int | None] | None
-) -> Iterator[Header] | None:
-    """Return the headers of a file that holds several images."""
-    if common["sop_class"] in ENHANCED:
-        return _frames(found, common, only)
-    if is_mosaic(text(found.get("ImageType"))):
-        return _tiles(found, common)
-    return None
-
-
 def _frames(
-    found: pydicom.Dataset, common: Mapping[str, Any], only: Container[int | None] | None
+    found: pydicom.Dataset,
+    common: Mapping[str, Any],
+    first: Native | None,
+    only: Container[int | None] | None,
 ) -> Iterator[Header]:
     for image, frame in frames_of(found, only):
         slope, intercept = (number(frame.get(f"Rescale{n}")) for n in ("Slope", "Intercept"))
         rescale = (1.0 if slope is None else slope, intercept or 0.0)
-        yield Header(**_parsed(frame, common), image=image, rescale=rescale)
+        said = _parsed(frame, common)
+        native = first and first.frame(image, said["rows"] * said["columns"], *rescale)
+        yield Header(**said, image=image, rescale=rescale, native=native)
 
 
 def _tiles(found: pydicom.Dataset, common: Mapping[str, Any]) -> Iterator[Header]:

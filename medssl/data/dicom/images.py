@@ -49,8 +49,8 @@ def read_images(headers: Sequence[Header]) -> list[Pixels]:
 
 
 def _of_file(path: Path, headers: Sequence[Header]) -> list[Pixels]:
-    if headers[0].native is not None:
-        return [native_pixels(headers[0])]
+    if all(header.native is not None for header in headers):
+        return [native_pixels(header) for header in headers]
     if headers[0].image is None:
         return [read_pixels(path)]
     if headers[0].tiles_across:

@@ -39,6 +39,20 @@ class Native(NamedTuple):
     slope: float
     intercept: float
 
+    def frame(self, number: int, size: int, slope: float, intercept: float) -> "Native | None":
+        """Return where another frame is; none if its values are not of 32 bits.
+
+        Args:
+            number: Of the frame, from 1, which is this one.
+            size: Of a frame in pixels.
+            slope: Of the frame.
+            intercept: Of the frame.
+        """
+        if not is_rescale(slope, intercept):
+            return None
+        offset = self.offset + (number - 1) * size * self.bits // 8
+        return self._replace(offset=offset, slope=slope, intercept=intercept)
+
 
 class Behind(NamedTuple):
     """What a header is followed by.
@@ -65,6 +79,27 @@ def find_native(found: Said, syntax: UID, behind: Behind) -> Native | None:
     Raises:
         RefusedError: If they are there, and end early.
     """
+    if found.get("NumberOfFrames") or (plain := _plain(found, syntax, behind)) is None:
+        return None
+    native, is_whole = plain
+    if not is_whole:
+        raise RefusedError(Code.TRUNCATED, "its pixel data is shorter than rows by columns")
+    slope, intercept = number(found.get("RescaleSlope")), number(found.get("RescaleIntercept"))
+    return native.frame(1, 0, 1.0 if slope is None else slope, intercept or 0.0)
+
+
+def find_frames(found: Said, syntax: UID, behind: Behind) -> Native | None:
+    """Return where the pixels of the first of several frames are, whose values are as stored.
+
+    Returns:
+        None if they need a decoder, or are not whole.
+    """
+    plain = _plain(found, syntax, behind)
+    return plain[0] if plain is not None and plain[1] else None
+
+
+def _plain(found: Said, syntax: UID, behind: Behind) -> tuple[Native, bool] | None:
+    """Return pixels that need no decoder, and whether they are there to their end."""
     bits, used = (_whole(found.get(name)) for name in ("BitsAllocated", "BitsStored"))
     is_plain = (
         syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
@@ -72,23 +107,15 @@ def find_native(found: Said, syntax: UID, behind: Behind) -> Native | None:
         and 0 < used <= bits
         and found.get("HighBit") == used - 1
         and found.get("SamplesPerPixel") == 1
-        and not found.get("NumberOfFrames")
         and "ModalityLUTSequence" not in found
     )
-    if not is_plain:
-        return None
     offset, length = _place(behind, is_implicit=syntax == ImplicitVRLittleEndian)
-    needed = int(found.get("Rows") or 0) * int(found.get("Columns") or 0) * bits // 8
-    if not needed or not length:
+    pixels = int(found.get("Rows") or 0) * int(found.get("Columns") or 0)
+    needed = pixels * int(found.get("NumberOfFrames") or 1) * bits // 8
+    if not is_plain or not needed or not length:
         return None
-    if needed > length or offset + needed > behind.size_bytes:
-        sentence = f"its pixel data is shorter than its {needed} bytes of rows by columns"
-        raise RefusedError(Code.TRUNCATED, sentence)
-    slope, intercept = number(found.get("RescaleSlope")), number(found.get("RescaleIntercept"))
-    slope, intercept = 1.0 if slope is None else slope, intercept or 0.0
-    if not is_rescale(slope, intercept):
-        return None
-    return Native(offset, bits, used, found.get("PixelRepresentation") == 1, slope, intercept)
+    is_whole = needed <= length and offset + needed <= behind.size_bytes
+    return Native(offset, bits, used, found.get("PixelRepresentation") == 1, 1.0, 0.0), is_whole
 
 
 def is_rescale(slope: float, intercept: float) -> bool:

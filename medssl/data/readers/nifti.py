@@ -5,6 +5,7 @@ Source: https://nifti.nimh.nih.gov; nibabel gives the affine to RAS+ millimeters
 
 import gzip
 import math
+import threading
 import zlib
 from pathlib import Path
 from typing import Any, cast
@@ -46,7 +47,7 @@ class Nifti:
         Raises:
             DataError: If the axes and the frame do not fit, or the file is damaged.
         """
-        image = _load(path)
+        image = _load(path) if frame is None or not _is_packed(path) else _PACKED.load(path)
         check_frame(path, image.shape, frame)
         try:
             voxels = np.asanyarray(image.dataobj if frame is None else image.dataobj[..., frame])
@@ -109,10 +110,34 @@ class _Image2(nibabel.Nifti2Image):
     header_class = _Header2
 
 
-def _load(path: Path) -> nibabel.Nifti1Image:
+class _Packed(threading.local):
+    """The packed file that a thread has read frames of last, open behind the last of them.
+
+    Frames are asked for in turn; to find one anew, all before it would be unpacked.
+    """
+
+    def __init__(self) -> None:
+        self._stamp: tuple[Path, int, int] | None = None
+        self._image: nibabel.Nifti1Image | None = None
+
+    def load(self, path: Path) -> nibabel.Nifti1Image:
+        """Return the file as it is now."""
+        found = path.stat() if path.is_file() else None
+        stamp = found and (path, found.st_size, found.st_mtime_ns)
+        if self._image is None or stamp != self._stamp:
+            self._stamp = self._image = None
+            self._image = _load(path, is_kept_open=True)
+            self._stamp = stamp
+        return self._image
+
+
+_PACKED = _Packed()
+
+
+def _load(path: Path, *, is_kept_open: bool = False) -> nibabel.Nifti1Image:
     check_regular(path)
     try:
-        image = _kind(path).from_filename(path)
+        image = _kind(path).from_filename(path, keep_file_open=is_kept_open)
     except FileNotFoundError as error:
         raise RefusedError(Code.UNREADABLE, "there is no such file", path) from error
     except PermissionError as error:

@@ -116,3 +116,22 @@ def test_values_take_the_place_of_what_was_stored(dtype, rescales):
         assert found.dtype == values(apart).dtype
         fits = found.dtype.kind in "iu" and chosen[0][0] == 1 and room.itemsize == found.itemsize
         assert np.may_share_memory(found, room) == fits
+
+
+def test_frames_that_need_no_decoder_are_read_from_their_places(tmp_path, dicom):
+    def each(_, k):
+        rescale = {"RescaleSlope": str(1 + k), "RescaleIntercept": str(-k), "RescaleType": "US"}
+        return {"PixelValueTransformationSequence": rescale}
+
+    found = dicom.enhanced_of(dicom.VOXELS[None], dicom.AFFINE, each=each)
+    path = dicom.save(found, tmp_path / "a.dcm")
+    headers = read_headers(path)
+    assert all(header.native is not None for header in headers)
+    assert [header.native[-2:] for header in headers] == [header.rescale for header in headers]
+    ours = [pixels.stored for pixels in read_images(headers)]
+    np.testing.assert_array_equal(ours, pydicom.dcmread(path).pixel_array)
+    path.write_bytes(path.read_bytes()[:-2])
+    assert [header.native for header in read_headers(path)] == [None] * len(headers)
+    with pytest.raises(RefusedError) as caught:
+        read_images(read_headers(path))
+    assert caught.value.code is Code.TRUNCATED

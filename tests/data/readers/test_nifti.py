@@ -6,6 +6,7 @@ import SimpleITK
 from medssl.data.archive.ledger import Ledger
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.read import volumes_of
+from medssl.data.readers import nifti as module
 from medssl.data.readers.nifti import Nifti
 from medssl.data.verdicts import Code, RefusedError
 from medssl.errors import DataError
@@ -119,3 +120,27 @@ def test_every_readable_nifti_is_indexed_with_nibabels_voxels(mirror):
             np.testing.assert_array_equal(volume.affine, image.affine)
         names = {entry.code for entry in ledger.entries.values() if not entry.is_accepted}
         assert names <= {Code.NOT_AN_IMAGE, Code.UNSUPPORTED}
+
+
+def test_packed_frames_are_found_in_any_order_in_a_file_that_is_opened_once(tmp_path, monkeypatch):
+    path = write(tmp_path / "v.nii.gz", (4, 5, 6, 7))
+    whole = np.asarray(nibabel.load(path).dataobj)
+    opened = []
+    load = module._load
+    monkeypatch.setattr(module, "_load", lambda *of, **how: opened.append(of) or load(*of, **how))
+    for frame in (0, 1, 2, 6, 3, 3, 0):
+        np.testing.assert_array_equal(Nifti().read(path, frame=frame).voxels[0], whole[..., frame])
+    assert len(opened) == 1
+
+
+def test_packed_frames_of_a_file_that_was_written_anew_are_its_own(tmp_path):
+    path = write(tmp_path / "v.nii.gz", (4, 5, 6, 2))
+    before = Nifti().read(path, frame=1).voxels
+    write(path, (4, 5, 6, 3))
+    np.testing.assert_array_equal(
+        Nifti().read(path, frame=1).voxels[0], np.asarray(nibabel.load(path).dataobj)[..., 1]
+    )
+    assert not np.array_equal(before, Nifti().read(path, frame=1).voxels)
+    path.unlink()
+    with pytest.raises(RefusedError, match="there is no such file"):
+        Nifti().read(path, frame=1)
