@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,13 +67,19 @@ class Look:
         )  # fmt: skip
 
     @classmethod
-    def of(cls, row: Sequence[Any], path: Path) -> "Look":
-        """Return what a database kept of the file."""
+    def of(
+        cls, row: Sequence[Any], path: Path, only: Container[int | None] | None = None
+    ) -> "Look":
+        """Return what a database kept of the file, or of some of its images alone."""
         digest, series, series_uid, broken, code, sentence, parts, found = row
         kept = json.loads(found)
         return cls(
             digest=digest,
-            headers=tuple(_header(header, path) for header in kept["headers"]),
+            headers=tuple(
+                _header(header, path)
+                for header in kept["headers"]
+                if only is None or header["image"] in only
+            ),
             shape=tuple(kept["shape"]),
             held=tuple(map(_held, kept["held"])),
             parts=tuple(Path(os.fsdecode(bytes.fromhex(p))) for p in json.loads(parts or "[]")),

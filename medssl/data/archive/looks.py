@@ -6,6 +6,7 @@ A file is looked at again if its size changed, or its date and then its digest.
 import json
 import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -178,8 +179,10 @@ def known_headers(database: Path, images: Sequence[tuple[Path, int | None]]) -> 
     """
     if not database.is_file():
         return None
-    paths = list(dict.fromkeys(path for path, _ in images))
-    stamps = {path: _stamp(path) for path in paths}
+    wanted: dict[Path, set[int | None]] = defaultdict(set)
+    for path, image in images:
+        wanted[path].add(image)
+    paths, stamps = list(wanted), {path: _stamp(path) for path in wanted}
     seen: dict[tuple[Path, int | None], Header] = {}
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as base:
         for start in range(0, len(paths), MOST_NAMES):
@@ -192,7 +195,8 @@ def known_headers(database: Path, images: Sequence[tuple[Path, int | None]]) -> 
             for name, size_bytes, changed_ns, *row in rows:
                 path = _path(name)
                 if stamps[path] == (size_bytes, changed_ns):
-                    seen |= {(path, h.image): h for h in Look.of(row, path).headers}
+                    of = Look.of(row, path, wanted[path])
+                    seen |= {(path, header.image): header for header in of.headers}
     headers = [seen.get(image) for image in images]
     return None if None in headers else cast(list[Header], headers)
 
