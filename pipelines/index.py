@@ -1,4 +1,4 @@
-"""List an archive: folders of images in, a manifest of cases and a verdict on every file out.
+"""List an archive: folders or a PACS in, a manifest of cases and a verdict on every file out.
 
 medssl index configs/index/hippocampus.yaml
 
@@ -37,9 +37,9 @@ from pipelines._files import write_table
 from pipelines._hidden import keep_config, without_paths
 from pipelines._layouts import layouts_in, write_layouts
 from pipelines._objects import Label, drawn_in, objects_of
+from pipelines._pacs import folder_of
 from pipelines._pairing import label_files, pair_labels
 from pipelines._progress import track
-from pipelines._receive import folder_of
 from pipelines._tables import Tables
 
 _BYTES_A_VOXEL = 16  # at the peak of reading: stored, decoded, rescaled and hashed

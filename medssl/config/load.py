@@ -168,7 +168,7 @@ def _plain(error: Any, known: set[str]) -> str:
             return "required; set it in the file or by --set"
         case "unexpected_keyword_argument":
             key = str(error["loc"][-1])
-            close = difflib.get_close_matches(key, known - {key}, n=1)  # it may be one elsewhere
+            close = difflib.get_close_matches(key, known - {key}, n=1, cutoff=0.7)
             return "unknown key; " + (
                 f"did you mean {close[0]!r}?" if close else "--show prints those there are"
             )

@@ -64,9 +64,8 @@ def test_a_mistake_in_a_list_does_not_repeat_the_list():
 
 
 def test_a_key_that_stands_elsewhere_is_not_suggested_in_its_own_place():
-    source = "{pacs: {dicomweb: {url: u}, query: {modality: [CT]}}}"
-    with pytest.raises(ConfigError, match=r"query\.modality: unknown .* mean 'modalities'\?"):
-        load(Index, None, [f"sources=[{source}]", "output=o"])
+    with pytest.raises(ConfigError, match=r"pacs\.modality: unknown .*; --show prints"):
+        load(Index, None, ["sources=[{pacs: {modality: CT, query: {modality: CT}}}]", "output=o"])
 
 
 def test_a_mistake_of_the_whole_has_no_place():

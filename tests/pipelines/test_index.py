@@ -525,7 +525,7 @@ def test_frames_are_cases_and_nan_is_counted(tmp_path):
         ({"root": "mirror:x"}, "mirror:x needs the environment variable MEDSSL_MIRROR"),
         ({"subject": {"regex": "x"}}, "'x' needs a group in parentheses"),
         ({"subject": {"regex": "(q)"}}, "the subject pattern '(q)' finds nothing in the name"),
-        ({"subject": {}}, "subject: expected exactly one of ['regex', 'csv']"),
+        ({"subject": {}}, "subject: expected exactly one of regex, csv"),
         ({"labels": {"folder": "nowhere"}}, "sources.0.labels.folder: there is no such"),
         ({"labels": {"csv": "nowhere.csv"}}, "sources.0.labels.csv: expected a CSV table"),
         ({"rooot": "x"}, "rooot: unknown key"),

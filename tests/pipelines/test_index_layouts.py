@@ -277,7 +277,7 @@ def test_a_split_is_of_the_cases_that_have_none_of_their_own(tmp_path):
         ),
         ({"layout": {"name": "medmnist"}}, "medmnist needs ['spacing_mm']"),
         ({"attributes": {"regex": "x"}}, "'x' needs a group in parentheses"),
-        ({"attributes": {}}, "attributes: expected exactly one of ['csv', 'regex']"),
+        ({"attributes": {}}, "attributes: expected exactly one of csv, regex"),
         ({"attributes": {"csv": "x.csv"}}, "attributes.columns: expected the columns"),
     ],
 )

@@ -305,7 +305,7 @@ def test_objects_that_the_index_does_not_know_are_named(tmp_path, objects, archi
         ),
         (
             {"objects": {"classes": {"liver": 1}}, "folder": "x"},
-            "labels: expected exactly one of ['folder', 'csv', 'match', 'datalist', 'objects']",
+            "labels: expected exactly one of folder, csv, match, datalist, objects",
         ),
     ],
 )

@@ -1,311 +1,362 @@
-"""The stage `index` on what a PACS has: against an Orthanc that the test starts on loopback."""
+"""The stage `index` on real PACS: Orthanc by both protocols, and DCMTK's dcmqrscp."""
 
-import base64
-import json
 import os
 import runpy
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pydicom
 import pytest
-import requests
 import yaml
-from pydicom.uid import JPEGLSLossless, RLELossless
+from pydicom.uid import CTImageStorage, MRImageStorage, generate_uid
 
 from medssl.data.manifest import read_manifest
 from pipelines.__main__ import main
 
-pytestmark = [pytest.mark.long, pytest.mark.orthanc]
-PLUGINS = "/usr/share/orthanc/plugins"
-USER, PASSWORD = "reader", "quite secret"
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-class Orthanc:
-    """An Orthanc with a storage of its own, started and killed at will."""
-
-    def __init__(self, folder, **config):
-        self.folder, self.http, self.dicom, self.ours = (
-            folder,
-            free_port(),
-            free_port(),
-            free_port(),
-        )
-        folder.mkdir()
-        (folder / "orthanc.json").write_text(
-            json.dumps(
-                {
-                    "StorageDirectory": str(folder / "storage"),
-                    "IndexDirectory": str(folder / "storage"),
-                    "HttpPort": self.http,
-                    "DicomPort": self.dicom,
-                    "DicomAet": "ORTHANC",
-                    "DicomCheckCalledAet": True,
-                    "DicomModalities": {"us": ["MEDSSL", "127.0.0.1", self.ours]},
-                    "RemoteAccessAllowed": False,
-                    "AuthenticationEnabled": True,
-                    "RegisteredUsers": {USER: PASSWORD},
-                    "Plugins": [PLUGINS],
-                    "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-                    **config,
-                }
-            )
-        )
-        self.start()
-
-    def start(self):
-        self.log = (self.folder / "log").open("a")
-        command = ["Orthanc", str(self.folder / "orthanc.json")]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
-        self.session = requests.Session()
-        self.session.auth, self.session.trust_env = (USER, PASSWORD), False
-        while not self.answers():
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            time.sleep(0.1)
-
-    def answers(self):
-        try:
-            return self.session.get(f"http://127.0.0.1:{self.http}/system").ok
-        except requests.RequestException:
-            return False
-
-    def stop(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        self.process.wait(30)
-        self.session.close()
-        self.log.close()
-
-    def put(self, paths):
-        for path in paths:
-            url = f"http://127.0.0.1:{self.http}/instances"
-            self.session.post(url, data=Path(path).read_bytes()).raise_for_status()
-
-    def remove(self, series_uid):
-        url = f"http://127.0.0.1:{self.http}"
-        (found,) = self.session.post(f"{url}/tools/lookup", data=series_uid).json()
-        self.session.delete(f"{url}{found['Path']}").raise_for_status()
-
-    def dimse(self, **query):
-        reached = {
-            "host": "127.0.0.1", "port": self.dicom, "called_ae": "ORTHANC",
-            "listen_port": self.ours, "timeout_s": 20,
-        }  # fmt: skip
-        return {"pacs": {"dimse": reached, "query": query}}
-
-    def dicomweb(self, **query):
-        url = f"http://127.0.0.1:{self.http}/dicom-web"
-        reached = {"url": url, "authorization": "ORTHANC_AUTHORIZATION", "timeout_s": 20}
-        return {"pacs": {"dicomweb": reached, "query": query}}
-
-
-@pytest.fixture(autouse=True)
-def _installed(monkeypatch):
-    if shutil.which("Orthanc") is None:
-        if os.environ.get("CI"):
-            pytest.fail("Orthanc must be there: apt-get install orthanc orthanc-dicomweb")
-        pytest.skip("Orthanc is not installed")
-    token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-    monkeypatch.setenv("ORTHANC_AUTHORIZATION", f"Basic {token}")
+pytestmark = pytest.mark.long
+TESTS = Path(__file__).parents[1]
+SURNAME = "Zephyrowska"
+BOTH = pytest.mark.parametrize("by", ["dimse", "dicomweb"])
+NUM_MANY = 300
+# Study, day, series, modality, body part, shape.
+HELD = [
+    ("1.2.1", "20200110", "1.2.1.1", "CT", "CHEST", (6, 5, 9)),
+    ("1.2.1", "20200110", "1.2.1.2", "CT", "HEAD", (6, 5, 7)),
+    ("1.2.2", "20210630", "1.2.2.1", "MR", "HEAD", (6, 5, 8)),
+    ("1.2.3", "20220228", "1.2.3.1", "CT", "CHEST", (6, 5, 6)),
+    ("1.2.6", "20220401", "1.2.6.1", "NM", "HEART", (6, 5, 5)),
+    ("1.2.4", "20230101", "1.2.4.1", "PT", "WHOLEBODY", (180, 180, NUM_MANY)),
+]
 
 
 @pytest.fixture(scope="module")
-def dicom():
-    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "dicom_series.py")))
+def servers():
+    return SimpleNamespace(**runpy.run_path(str(TESTS / "pacs_servers.py")))
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory, dicom):
-    """Files of four series: two of CT, of which one compressed, and two of MR."""
-    root = tmp_path_factory.mktemp("images")
-    rng = np.random.default_rng(0)
-    made = {
-        "ct": {"Modality": "CT", "StudyDate": "20200131", "BodyPartExamined": "CHEST"},
-        "rle": {"Modality": "CT", "StudyDate": "20200201", "BodyPartExamined": "HEAD"},
-        "mr": {"Modality": "MR", "StudyDate": "20210105", "BodyPartExamined": "HEAD"},
-        "jls": {"Modality": "MR", "StudyDate": "20220106"},
-    }
-    for number, (name, tags) in enumerate(made.items()):
-        voxels = rng.integers(0, 900, (64, 48, 60)).astype(np.int16)
-        uids = {
-            "PatientID": f"P-{number}",
-            "StudyInstanceUID": f"1.2.7.{number}",
-            "SeriesInstanceUID": f"1.2.8.{number}",
-        }
-        paths = dicom.write(root / name, voxels, dicom.AFFINE, **tags, **uids)
-        syntax = {"rle": RLELossless, "jls": JPEGLSLossless}.get(name)
-        for path in paths if syntax else []:
-            found = pydicom.dcmread(path)
-            found.compress(syntax, generate_instance_uid=False)
-            found.save_as(path)
+def archive(tmp_path_factory):
+    """A folder for each series that the PACS hold, and the key of all pseudonyms."""
+    dicom = SimpleNamespace(**runpy.run_path(str(TESTS / "dicom_series.py")))
+    root = tmp_path_factory.mktemp("archive")
+    for number, (study, day, series, modality, part, shape) in enumerate(HELD):
+        voxels = np.random.default_rng(number).integers(0, 999, shape, np.int16)
+        dicom.write(
+            root / series,
+            voxels,
+            StudyInstanceUID=study,
+            SeriesInstanceUID=series,
+            StudyDate=day,
+            Modality=modality,
+            SOPClassUID=MRImageStorage if modality == "MR" else CTImageStorage,
+            BodyPartExamined=part,
+            PatientID=f"{SURNAME}-{study}",
+            PatientName=f"{SURNAME}^Q",
+            AccessionNumber=SURNAME,
+        )
+    (root / "key").write_bytes(b"some secret of 16 bytes")
+    (root / "key").chmod(0o600)
     return root
 
 
 @pytest.fixture(scope="module")
-def orthanc(tmp_path_factory, images):
-    """An Orthanc that has them all; who stops it starts it again."""
-    server = Orthanc(tmp_path_factory.mktemp("pacs") / "orthanc")
+def orthanc(servers, archive, tmp_path_factory):
+    servers.require("Orthanc")
+    server = servers.Orthanc(tmp_path_factory.mktemp("pacs") / "orthanc").start()
+    server.upload(sorted(archive.glob("*/*.dcm")))
+    os.environ["MEDSSL_TEST_PACS"] = f"{servers.USER}:{servers.PASSWORD}"
+    yield server
+    server.stop()
+    del os.environ["MEDSSL_TEST_PACS"]
+
+
+def config(folder, archive, *sources):
+    """Write the config of an index and return its path."""
+    folder.mkdir(exist_ok=True)
+    tree = {"sources": list(sources), "output": str(folder / "out"), "key": str(archive / "key")}
+    (folder / "index.yaml").write_text(yaml.safe_dump(tree))
+    return folder / "index.yaml"
+
+
+def pacs(reached, query, **more):
+    return {"pacs": {**reached, "query": query, **more}}
+
+
+def indexed(folder, archive, *sources, status=0):
+    assert main(["index", str(config(folder, archive, *sources))]) == status
+    return None if status else result(folder)
+
+
+def result(folder):
+    """Return the cases by id, and how often which verdict was given."""
+    cases = {case.case_id: case for case in read_manifest(folder / "out" / "manifest.parquet")}
+    verdicts = pq.read_table(folder / "out" / "verdicts.parquet").to_pylist()
+    return cases, sorted((row["case_id"] or "", row["code"]) for row in verdicts)
+
+
+def expected(folder, archive, *series):
+    """Index the same files from their folders."""
+    return indexed(folder, archive, *({"root": str(archive / uid)} for uid in series))
+
+
+def files_of(folder, number=0):
+    return sorted((folder / "out" / "private" / "received" / str(number) / "files").glob("*/*"))
+
+
+QUERIES = {
+    "modality": ({"modality": "MR"}, ["1.2.2.1"]),
+    "dates": ({"dates": {"first": "2020-01-10", "last": "2021-06-30"}}, [h[2] for h in HELD[:3]]),
+    "open_end": ({"modality": "CT", "dates": {"first": "2020-01-11"}}, ["1.2.3.1"]),
+    "body_part": ({"modality": "CT", "body_part": "CHEST"}, ["1.2.1.1", "1.2.3.1"]),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_gives_the_index_of_the_same_files_in_a_folder(
+    tmp_path, archive, orthanc, by, name
+):
+    query, series = QUERIES[name]
+    found = indexed(tmp_path / "a", archive, pacs(orthanc.reached(by), query))
+    assert found == expected(tmp_path / "b", archive, *series)
+    assert len(found[0]) == len(series)
+
+
+def test_several_pacs_and_folders_are_sources_of_one_index(tmp_path, archive, orthanc):
+    sources = [
+        pacs(orthanc.reached("dimse"), {"modality": "MR"}),
+        {"root": str(archive / "1.2.1.2")},
+        pacs(orthanc.reached("dicomweb"), {"dates": {"first": "2022-01-01", "last": "2022-03-31"}}),
+    ]
+    found = indexed(tmp_path / "a", archive, *sources)
+    assert found == expected(tmp_path / "b", archive, "1.2.2.1", "1.2.1.2", "1.2.3.1")
+
+
+def test_dcmtks_pacs_gives_the_same_index(tmp_path, archive, servers):
+    servers.require("dcmqrscp", "dcmqridx")
+    server = servers.Dcmqrscp(tmp_path / "dcmtk")
+    server.register([path for held in HELD[:4] for path in sorted(archive.glob(f"{held[2]}/*"))])
+    server.start()
     try:
-        server.put(sorted(images.rglob("*.dcm")))
-        yield server
+        query = {"modality": "CT", "dates": {"last": "2020-12-31"}}
+        found = indexed(tmp_path / "a", archive, pacs(server.reached(), query))
     finally:
-        if server.process.poll() is None:
-            server.stop()
+        server.stop()
+    assert found == expected(tmp_path / "b", archive, "1.2.1.1", "1.2.1.2")
 
 
-def config(tmp_path, source, output="out"):
-    path = tmp_path / f"{output}.yaml"
-    path.write_text(yaml.safe_dump({"sources": [source], "output": str(tmp_path / output)}))
-    return path
+@BOTH
+def test_a_query_that_becomes_another_keeps_what_both_ask_for(
+    tmp_path, archive, orthanc, by, capfd
+):
+    wide, narrow = {"modality": "CT"}, {"modality": "CT", "body_part": "HEAD"}
+    reached = orthanc.reached(by)
+    for query, said in [(wide, "22 of them new"), (narrow, "0 of"), (wide, "0 of them new")]:
+        found = indexed(tmp_path / "a", archive, pacs(reached, query))
+        assert said in capfd.readouterr().out
+        if query is narrow:
+            assert found == expected(tmp_path / "b", archive, "1.2.1.2")
+            capfd.readouterr()
+    assert found == expected(tmp_path / "c", archive, "1.2.1.1", "1.2.1.2", "1.2.3.1")
 
 
-def index(tmp_path, source, output="out"):
-    assert main(["index", str(config(tmp_path, source, output))]) == 0
-    return read_manifest(tmp_path / output / "manifest.parquet")
-
-
-def received(folder):
-    """The instances in the private folder, by UID; each is there once."""
-    paths = list((folder / "private" / "received").rglob("*.dcm"))
-    found = {pydicom.dcmread(path).SOPInstanceUID: path for path in paths}
-    assert len(found) == len(paths)
-    return found
-
-
-@pytest.mark.parametrize("way", ["dimse", "dicomweb"])
-def test_what_is_received_is_what_was_stored(tmp_path, orthanc, images, way):
-    cases = index(tmp_path, getattr(orthanc, way)())
-    folder = index(tmp_path, {"root": str(images)}, "folder")
-    assert sorted(case.digest for case in cases) == sorted(case.digest for case in folder)
-    assert len(cases) == 4
-    got = received(tmp_path / "out")
-    stored = {pydicom.dcmread(path).SOPInstanceUID: path for path in images.rglob("*.dcm")}
-    assert got.keys() == stored.keys()
-    for uid, path in got.items():
-        ours, theirs = pydicom.dcmread(path), pydicom.dcmread(stored[uid])
-        assert ours.file_meta.TransferSyntaxUID == theirs.file_meta.TransferSyntaxUID
-        assert ours.PixelData == theirs.PixelData
-        assert (path.parent.stat().st_mode & 0o077) == 0
-
-
-@pytest.mark.parametrize("way", ["dimse", "dicomweb"])
-@pytest.mark.parametrize(
-    ("query", "names"),
-    [
-        ({"modalities": ["CT"]}, {"ct", "rle"}),
-        ({"modalities": ["CT", "MR"], "body_parts": ["head"]}, {"rle", "mr"}),
-        ({"first_day": "2020-02-01", "last_day": "2021-12-31"}, {"rle", "mr"}),
-        ({"last_day": "2020-01-31"}, {"ct"}),
-    ],
-)
-def test_a_query_narrows(tmp_path, orthanc, images, way, query, names):
-    cases = index(tmp_path, getattr(orthanc, way)(**query))
-    wanted = {
-        pydicom.dcmread(p).SOPInstanceUID for name in names for p in (images / name).iterdir()
-    }
-    assert received(tmp_path / "out").keys() == wanted
-    assert len(cases) == len(names)
-
-
-@pytest.mark.parametrize("way", ["dimse", "dicomweb"])
-def test_nothing_comes_twice_and_what_is_new_comes_alone(tmp_path, orthanc, images, dicom, way):
-    source = getattr(orthanc, way)()
-    index(tmp_path, source)
-    dates = {path: path.stat().st_mtime_ns for path in received(tmp_path / "out").values()}
-    new = dicom.write(tmp_path / "new", SeriesInstanceUID="1.2.9", PatientID="P-9")
-    orthanc.put(new)
-    try:
-        assert len(index(tmp_path, source)) == 5
-    finally:
-        orthanc.remove("1.2.9")
-    paths = received(tmp_path / "out").values()
-    assert len(paths) == len(dates) + len(new)
-    assert {path: path.stat().st_mtime_ns for path in dates} == dates
-
-
-def partly(tmp_path, source, run):
-    """Wait until some instances have come."""
-    folder = tmp_path / "out" / "private" / "received"
-    while len(list(folder.rglob("*.dcm"))) < 70:
-        assert run.poll() is None
+def begun(folder, archive, source, number):
+    """Start an index in a process of its own; return it once so many instances have arrived."""
+    path = config(folder, archive, source)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines", "index", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while len(files_of(folder)) < number:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.002)
+    return process
 
 
-@pytest.mark.parametrize("way", ["dimse", "dicomweb"])
-@pytest.mark.parametrize("who", ["us", "the PACS"])
-def test_a_transfer_that_is_cut_loses_and_duplicates_nothing(tmp_path, orthanc, images, way, who):
-    source = getattr(orthanc, way)()
-    command = [sys.executable, "-m", "pipelines", "index", str(config(tmp_path, source))]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
-        partly(tmp_path, source, run)
-        if who == "us":
-            run.send_signal(signal.SIGKILL)
-            run.wait(30)
-        else:
-            orthanc.stop(signal.SIGKILL)
-            assert run.wait(60) == 2
-            (line,) = run.stderr.read().splitlines()
-            assert "run this again to go on" in line.lower()
-            orthanc.start()
-    some = len(list((tmp_path / "out" / "private" / "received").rglob("*.dcm")))
-    assert 70 <= some < 240
-    cases = index(tmp_path, source)
-    assert len(received(tmp_path / "out")) == 240
-    digests = sorted(case.digest for case in index(tmp_path, {"root": str(images)}, "folder"))
-    assert sorted(case.digest for case in cases) == digests
+MANY, KEEP = {"modality": "PT"}, {"incomplete": "keep"}
 
 
-def refusal(tmp_path, source, capsys):
-    capsys.readouterr()
-    assert main(["index", str(config(tmp_path, source))]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, archive):
+    return expected(tmp_path_factory.mktemp("undisturbed"), archive, "1.2.4.1")
 
 
-def test_who_refuses_is_named_with_what_to_do(tmp_path, orthanc, capsys, monkeypatch):
-    source = orthanc.dimse()
-    source["pacs"]["dimse"]["calling_ae"] = "STRANGER"
-    line = refusal(tmp_path, source, capsys)
-    assert "does it list STRANGER as a caller" in line
-    assert "DicomModalities" in line
-    monkeypatch.setenv("ORTHANC_AUTHORIZATION", "Basic bm9ib2R5Og==")
-    assert "answers 401; it wants credentials" in refusal(tmp_path, orthanc.dicomweb(), capsys)
-    monkeypatch.delenv("ORTHANC_AUTHORIZATION")
-    line = refusal(tmp_path, orthanc.dicomweb(), capsys)
-    assert "there is no environment variable ORTHANC_AUTHORIZATION" in line
+@BOTH
+def test_an_index_that_was_killed_in_mid_transfer_ends_like_one_that_was_not(
+    tmp_path, archive, orthanc, undisturbed, by, capfd
+):
+    source = pacs(orthanc.reached(by), MANY)
+    process = begun(tmp_path, archive, source, 40)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = {path: path.stat().st_mtime_ns for path in files_of(tmp_path)}
+    assert 40 <= len(before) < NUM_MANY
+    found = indexed(tmp_path, archive, source)
+    assert f"{NUM_MANY} instances, {NUM_MANY - len(before)} of them new" in capfd.readouterr().out
+    assert len(files_of(tmp_path)) == NUM_MANY
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert found == undisturbed
 
 
-@pytest.mark.parametrize("way", ["dimse", "dicomweb"])
-def test_a_query_that_finds_nothing_is_an_error(tmp_path, orthanc, capsys, way):
-    line = refusal(tmp_path, getattr(orthanc, way)(modalities=["PT"]), capsys)
-    assert "it has no series that the query takes" in line
-
-
-def test_nobody_at_the_address_is_one_line(tmp_path, orthanc, capsys):
-    orthanc.stop()
+@BOTH
+def test_a_pacs_that_was_killed_in_mid_transfer_costs_one_line_and_nothing_else(
+    tmp_path, archive, orthanc, undisturbed, by
+):
+    source = pacs(orthanc.reached(by), MANY)
+    process = begun(tmp_path, archive, source, 40)
+    orthanc.kill()
     try:
-        assert "nobody answers there" in refusal(tmp_path, orthanc.dimse(), capsys)
-        assert "nobody answers there" in refusal(tmp_path, orthanc.dicomweb(), capsys)
+        _, error = process.communicate(timeout=120)
     finally:
         orthanc.start()
+    assert process.returncode == 2
+    assert error.startswith("medssl: ")
+    assert len(error.splitlines()) == 1
+    assert "during a transfer" in error
+    assert "the same command goes on from here" in error
+    before = {path: path.stat().st_mtime_ns for path in files_of(tmp_path)}
+    assert 40 <= len(before) < NUM_MANY
+    assert indexed(tmp_path, archive, source) == undisturbed
+    assert len(files_of(tmp_path)) == NUM_MANY
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_port_that_is_taken_is_named(tmp_path, orthanc, capsys):
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", orthanc.ours))
-        taken.listen()
-        line = refusal(tmp_path, orthanc.dimse(), capsys)
-    assert f"cannot listen at 127.0.0.1:{orthanc.ours}" in line
+@contextmanager
+def lost(orthanc, path):
+    """Hide an instance from Orthanc, whose index still lists it."""
+    uid = pydicom.dcmread(path).SOPInstanceUID.encode()
+    stored = [one for one in (orthanc.folder / "db").glob("??/??/*") if uid in one.read_bytes()]
+    hidden = [one.rename(one.with_name("hidden")) for one in stored]
+    assert hidden
+    try:
+        yield uid.decode()
+    finally:
+        for one, place in zip(hidden, stored, strict=True):
+            one.rename(place)
+
+
+def test_an_instance_that_the_pacs_lost_is_an_error_or_left_out_and_comes_once_it_is_found(
+    tmp_path, archive, orthanc, capfd
+):
+    source = pacs(orthanc.reached("dimse"), {"modality": "NM"})
+    with lost(orthanc, archive / "1.2.6.1" / "002.dcm") as uid:
+        indexed(tmp_path / "a", archive, source, status=2)
+        (line,) = capfd.readouterr().err.splitlines()
+        assert "1 of 5 instances did not come: 1 x status C000 (Unable to Process)" in line
+        assert "the same command asks for those alone" in line
+        assert uid not in line
+        _, verdicts = indexed(tmp_path / "b", archive, source | {"pacs": source["pacs"] | KEEP})
+        assert verdicts == [("", "missing_slice")] * 4
+        assert "warning: " in capfd.readouterr().out
+    found = indexed(tmp_path / "a", archive, source)
+    assert "1 series, 5 instances, 1 of them new" in capfd.readouterr().out
+    assert found == expected(tmp_path / "c", archive, "1.2.6.1")
+
+
+def test_a_series_that_orthanc_cannot_list_by_dicomweb_is_one_line(
+    tmp_path, archive, orthanc, capfd
+):
+    source = pacs(orthanc.reached("dicomweb"), {"modality": "NM"})
+    with lost(orthanc, archive / "1.2.6.1" / "002.dcm"):
+        indexed(tmp_path / "a", archive, source, status=2)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "failed at a query at IMAGE level: HTTP 500; its own log says why" in line
+    found = indexed(tmp_path / "a", archive, source)
+    assert found == expected(tmp_path / "b", archive, "1.2.6.1")
+
+
+def test_nothing_of_all_is_an_error_even_where_less_would_do(tmp_path, archive, orthanc, capfd):
+    reached = orthanc.reached("dimse", calling_ae="STRANDED")
+    indexed(tmp_path, archive, pacs(reached, {"modality": "NM"}, **KEEP), status=2)
+    assert "5 of 5 instances did not come" in capfd.readouterr().err
+
+
+REFUSALS = {
+    "called": ("dimse", {"called_ae": "WRONG"}, "Called AE title not recognised"),
+    "calling": ("dimse", {"calling_ae": "NOBODY"}, "knows NOBODY (Orthanc: DicomModalities)"),
+    "stranded": ("dimse", {"calling_ae": "STRANDED"}, "reach it at 127.0.0.1:"),
+    "port": ("dimse", {"port": 1}, "cannot be reached (Connection refused); check"),
+    "password": (
+        "dicomweb",
+        {"credentials": None},
+        "a query at STUDY level: HTTP 401; `credentials`",
+    ),
+    "path": ("dicomweb", {"url": "/elsewhere"}, "HTTP 404; url must be the root"),
+    "web_port": ("dicomweb", {"url": "http://127.0.0.1:1/dicom-web"}, "cannot be reached"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_pacs_that_refuses_or_is_not_there_is_one_line(tmp_path, archive, orthanc, name, capfd):
+    by, changed, message = REFUSALS[name]
+    if changed.get("url", "").startswith("/"):
+        changed = {"url": orthanc.url + changed["url"]}
+    source = pacs(orthanc.reached(by, **changed), {"modality": "CT"})
+    indexed(tmp_path, archive, source, status=2)
+    printed = capfd.readouterr()
+    (line,) = printed.err.splitlines()
+    assert message in line
+    assert SURNAME not in printed.out + printed.err
+    assert not files_of(tmp_path)
+
+
+@BOTH
+def test_no_name_and_no_secret_leaves_the_private_folder(
+    tmp_path, archive, orthanc, servers, by, capfd
+):
+    store = tmp_path / "store"
+    tracker = {"name": "mlflow", "uri": f"sqlite:///{store}/mlflow.db", "experiment": "e"}
+    store.mkdir()
+    source = pacs(orthanc.reached(by), {"modality": "CT"})
+    path = config(tmp_path, archive, source)
+    path.write_text(path.read_text() + yaml.safe_dump({"tracker": tracker}))
+    assert main(["index", str(path)]) == 0
+    words = [SURNAME, servers.PASSWORD, *(held[2] for held in HELD)]
+    private = tmp_path / "out" / "private"
+    looked_at = [p for p in tmp_path.rglob("*") if p.is_file() and not p.is_relative_to(private)]
+    assert any(p.name == "mlflow.db" for p in looked_at)
+    for path in looked_at:
+        content = path.read_bytes() + path.name.encode()
+        assert not [word for word in words if word.encode() in content], path
+    printed = "".join(capfd.readouterr())
+    assert not [word for word in words if word in printed]
+    assert all(not [w for w in words if w in path.name] for path in private.rglob("*"))
+    assert SURNAME.encode() in files_of(tmp_path)[0].read_bytes()  # or nothing could be found
+
+
+@pytest.mark.mirror
+@BOTH
+def test_compressed_images_arrive_as_they_are_stored(tmp_path, archive, mirror, orthanc, by):
+    """A CT series in JPEG 2000, and one MR slice in each syntax that Orthanc keeps."""
+    sent = {}
+    slices = sorted(mirror.glob("dicom_ct_totalseg_jpeg2000/data/*"))
+    copies = sorted(mirror.glob("dicom_mr_slice_all_syntaxes/data/*.dcm"))
+    assert len(slices) == 20
+    for number, path in enumerate(slices + copies):
+        found = pydicom.dcmread(path)
+        found.SOPClassUID = CTImageStorage if path in slices else MRImageStorage
+        found.SOPInstanceUID = generate_uid()
+        found.StudyInstanceUID, found.StudyDate = "1.2.5", "19990101"
+        found.SeriesInstanceUID = "1.2.5.1" if path in slices else "1.2.5.2"
+        found.file_meta.MediaStorageSOPClassUID = found.SOPClassUID
+        found.file_meta.MediaStorageSOPInstanceUID = found.SOPInstanceUID
+        found.save_as(tmp_path / f"{number:02d}.dcm", enforce_file_format=True)
+        sent[found.SOPInstanceUID] = (found.file_meta.TransferSyntaxUID, found.PixelData)
+    orthanc.upload(sorted(tmp_path.glob("*.dcm")))
+    dates = {"first": "1999-01-01", "last": "1999-01-01"}
+    indexed(tmp_path / "a", archive, pacs(orthanc.reached(by), {"dates": dates}))
+    got = {}
+    for path in files_of(tmp_path / "a"):
+        found = pydicom.dcmread(path)
+        got[found.SOPInstanceUID] = (found.file_meta.TransferSyntaxUID, found.PixelData)
+    assert {uid: got.get(uid) for uid in sent} == sent
+    assert len({syntax for syntax, _ in sent.values()}) >= 8

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from medssl.config.pacs import PacsSource
+from medssl.config.pacs import Pacs
 from medssl.config.schema import (
     SILENT,
     Count,
@@ -164,7 +164,7 @@ class Root:
 
     Args:
         root: The folder; `mirror:` at its head is the folder that MEDSSL_MIRROR names.
-        pacs: What to have sent from where, instead of a folder.
+        pacs: What to bring from where, instead of a folder; it lands in the index's private one.
         include: A pattern on the path below the root, in which `*` matches anything.
         layout: What files of arrays (HDF5, NumPy) hold, labels included.
         modality: DICOM's code, where the files do not say it.
@@ -176,7 +176,7 @@ class Root:
     """
 
     root: str | None = None
-    pacs: PacsSource | None = None
+    pacs: Pacs | None = None
     include: str = "*"
     layout: Layout | None = None
     modality: str | None = None
@@ -191,6 +191,24 @@ class Root:
         if self.layout is not None and self.labels is not None:
             msg = "labels: a source with a layout has its labels in its own files; leave them out"
             raise ConfigError(msg)
+        if self.pacs is not None and (wrong := self._by_path()):
+            msg = (
+                f"{wrong}: what comes from a PACS has no paths; name series by `series_uid` in "
+                "subject.csv, labels.csv and attributes.csv"
+            )
+            raise ConfigError(msg)
+
+    def _by_path(self) -> list[str]:
+        """Return what is said of paths."""
+        labels, subject, attributes = self.labels, self.subject, self.attributes
+        said = {
+            "include": self.include != "*",
+            "layout": self.layout is not None,
+            "subject.regex": subject is not None and subject.regex is not None,
+            "labels": labels is not None and labels.csv is None and labels.objects is None,
+            "attributes.regex": attributes is not None and attributes.regex is not None,
+        }
+        return [name for name, is_said in said.items() if is_said]
 
 
 @config
@@ -230,7 +248,7 @@ class Index:
     """From folders of images to a manifest of cases and a verdict on every file.
 
     Args:
-        sources: Folders of images.
+        sources: Folders of images, or PACS.
         output: The index's folder.
         key: The secret of the pseudonyms; one is made where there is none.
         resample: Which series are resampled rather than refused.
@@ -257,6 +275,8 @@ class Index:
 
 
 def _exactly_one(name: str, **given: object) -> None:
-    if sum(value is not None for value in given.values()) != 1:
-        msg = f"{name}: expected exactly one of {list(given)}, got {given}"
+    found = [key for key, value in given.items() if value is not None]
+    if len(found) != 1:
+        got = ", ".join(found) or "none"
+        msg = f"{name}: expected exactly one of {', '.join(given)}; got {got}"
         raise ConfigError(msg)

@@ -1,243 +1,292 @@
-"""A PACS over DIMSE: C-FIND to look, C-MOVE to have instances sent here.
+"""A PACS by DICOM's own messages: C-FIND, and C-MOVE to a storage SCP of ours.
 
-The storage service that receives them takes every syntax as it is stored and changes nothing.
-
-Source: DICOM PS3.4 2024, Annex B (storage), C.4.1 (C-FIND), C.4.2 (C-MOVE).
+Source: DICOM PS3.4 2024, C.4.1 (C-FIND), C.4.2 (C-MOVE); PS3.8, 9.3.4 (rejection).
 """
 
-import logging
 import socket
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from pydicom.dataset import Dataset
-from pynetdicom import (
-    AE,
-    ALL_TRANSFER_SYNTAXES,
-    AllStoragePresentationContexts,
-    evt,
-)
+import pydicom
+from pydicom.uid import UID
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.status import (
+    QR_FIND_SERVICE_CLASS_STATUS,
+    QR_MOVE_SERVICE_CLASS_STATUS,
+    STATUS_PENDING,
+    code_to_category,
+)
 
-from medssl.data.pacs.query import Query, Series
+from medssl.data.dicom.elements import text
+from medssl.data.pacs import Level, Outcome, Series
+from medssl.data.pacs.quiet import quiet_network
 from medssl.data.pacs.received import Received
+from medssl.data.pacs.storage import Inbox, Wires, listening
 from medssl.errors import DataError
 
-FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # study root
-MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
-PENDING = (0xFF00, 0xFF01)
-UNKNOWN_DESTINATION = 0xA801
-AT_A_TIME = 100  # instances that one C-MOVE names
+# Study Root Query/Retrieve Information Model.
+FIND, MOVE = UID("1.2.840.10008.5.1.4.1.2.2.1"), UID("1.2.840.10008.5.1.4.1.2.2.2")
+AT_ONCE = 100  # instances in one C-MOVE: a list of UIDs has at most 65,534 bytes
+LINGER_S = 3.0  # some PACS answer before they have sent
+DESTINATION_UNKNOWN = 0xA801
+# Moves in a row that bring nothing until a series is left: while nothing came yet, and after.
+PATIENCE_AT_FIRST, PATIENCE = 3, 10
 
 
-class Dimse:
-    """Talks DIMSE with a PACS.
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """Who talks to whom.
 
     Args:
-        host: Where the PACS is.
-        port: Where it listens.
-        called_ae: Its application entity title.
-        calling_ae: Ours, which it must know with our host and `listen_port`.
-        listen_port: Where we listen for what it sends.
-        listen_host: On which of our addresses.
-        timeout_s: How long it may say nothing.
+        host: Of the PACS.
+        port: Of the PACS.
+        called_ae: The title of the PACS.
+        calling_ae: Our title, by which the PACS knows where to send.
+        listen_host: The address of this machine that takes what is sent.
+        listen_port: Its port.
+        timeout_s: How long the PACS may neither answer nor send.
     """
 
-    def __init__(
-        self,
-        *,
-        host: str,
-        port: int,
-        called_ae: str,
-        calling_ae: str,
-        listen_port: int,
-        listen_host: str,
-        timeout_s: float,
-    ) -> None:
-        self.host, self.port = host, port
-        self.called_ae, self.calling_ae = called_ae, calling_ae
-        self.listen_port, self.listen_host = listen_port, listen_host
-        self.timeout_s = timeout_s
-        # Its log lines hold the names of patients.
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+    host: str
+    port: int
+    called_ae: str
+    calling_ae: str
+    listen_host: str
+    listen_port: int
+    timeout_s: float
 
-    def series(self, query: Query) -> Iterator[Series]:
-        """Yield the series that a query finds.
 
-        Raises:
-            DataError: If the PACS cannot be reached, refuses, or breaks off.
-        """
-        with self._associated(FIND) as pacs:
-            for modality in query.modalities or ("",):
-                asked = _keys("STUDY", StudyDate=query.study_dates, StudyInstanceUID="")
-                asked.ModalitiesInStudy = modality
-                for study in self._find(pacs, asked):
-                    if query.takes_day(str(study.get("StudyDate") or "")):
-                        yield from self._series_of(
-                            pacs, str(study.StudyInstanceUID), modality, query
-                        )
-
-    def _series_of(
-        self, pacs: Association, study_uid: str, modality: str, query: Query
-    ) -> Iterator[Series]:
-        asked = _keys(
-            "SERIES",
-            StudyInstanceUID=study_uid,
-            SeriesInstanceUID="",
-            Modality=modality,
-            BodyPartExamined="",
-        )
-        for found in self._find(pacs, asked):
-            series = Series(
-                study_uid=study_uid,
-                series_uid=str(found.SeriesInstanceUID),
-                modality=str(found.get("Modality") or ""),
-                body_part=str(found.get("BodyPartExamined") or ""),
-            )
-            if query.takes(series) and (not modality or series.modality == modality):
-                yield series
-
-    def instances(self, series: Series) -> list[str]:
-        """Return the UIDs of the instances that a series has there."""
-        asked = _keys(
-            "IMAGE",
-            StudyInstanceUID=series.study_uid,
-            SeriesInstanceUID=series.series_uid,
-            SOPInstanceUID="",
-        )
-        with self._associated(FIND) as pacs:
-            return [str(found.SOPInstanceUID) for found in self._find(pacs, asked)]
-
-    def fetch(self, series: Series, instances: Sequence[str], received: Received) -> None:
-        """Have some instances of a series sent, as they are stored there."""
-        wanted = set(instances)
-
-        def store(event: Any) -> int:
-            uid = str(event.request.AffectedSOPInstanceUID)
-            if uid not in wanted:
-                return 0xA900  # nobody asked for it
-            received.keep(uid, event.encoded_dataset())
-            return 0x0000
-
-        with self._listening(store), self._associated(MOVE) as pacs:
-            for first in range(0, len(instances), AT_A_TIME):
-                asked = _keys(
-                    "IMAGE",
-                    StudyInstanceUID=series.study_uid,
-                    SeriesInstanceUID=series.series_uid,
-                    SOPInstanceUID=list(instances[first : first + AT_A_TIME]),
-                )
-                self._move(pacs, asked)
-
-    def _find(self, pacs: Association, asked: Dataset) -> Iterator[Dataset]:
-        # All of them before the first: another question may be asked meanwhile.
-        found = []
-        for status, identifier in pacs.send_c_find(asked, FIND):
-            code = self._code(status, "C-FIND")
-            if code in PENDING and identifier is not None:
-                found.append(identifier)
-            elif code not in (*PENDING, 0x0000):
-                msg = f"{self}: C-FIND ended with status {code:#06x}; its log says why"
-                raise DataError(msg)
-        yield from found
-
-    def _move(self, pacs: Association, asked: Dataset) -> None:
-        for status, _ in pacs.send_c_move(asked, self.calling_ae, MOVE):
-            code = self._code(status, "C-MOVE")
-            if code == UNKNOWN_DESTINATION:
-                msg = (
-                    f"{self}: it knows no {self.calling_ae} to send to; list it there with this "
-                    f"machine's address and port {self.listen_port} (Orthanc: DicomModalities)"
-                )
-                raise DataError(msg)
-            # Some that fail (0xB000) are told by what is missing in the end.
-            if code not in (*PENDING, 0x0000, 0xB000):
-                msg = (
-                    f"{self}: C-MOVE ended with status {code:#06x}; can it reach port "
-                    f"{self.listen_port} of this machine? Its log says why; run this again to go on"
-                )
-                raise DataError(msg)
-
-    def _code(self, status: Dataset, what: str) -> int:
-        if "Status" not in status:  # it timed out, or the connection was cut
-            msg = (
-                f"{self}: it broke off during {what}; does it list {self.calling_ae} as a caller "
-                "that may ask (Orthanc: DicomModalities)? If so, run this again to go on"
-            )
-            raise DataError(msg)
-        return int(status.Status)
-
-    @contextmanager
-    def _associated(self, context: str) -> Iterator[Association]:
-        self._require_answer()
-        entity = self._entity()
-        entity.add_requested_context(context)
-        pacs = entity.associate(self.host, self.port, ae_title=self.called_ae)
-        if not pacs.is_established:
-            raise DataError(self._refused(pacs))
+@contextmanager
+def open_dimse(peer: Peer) -> Iterator["Dimse"]:
+    """Listen for what the PACS will send, and hang up at the end."""
+    inbox = Inbox()
+    here = (peer.calling_ae, peer.listen_host, peer.listen_port)
+    with quiet_network(), listening(inbox, *here, peer.timeout_s):
+        pacs = Dimse(peer, inbox)
         try:
             yield pacs
         finally:
-            if pacs.is_established:
-                pacs.release()
+            pacs.hang_up()
 
-    def _refused(self, pacs: Association) -> str:
-        if pacs.is_rejected:
-            return (
-                f"{self}: it rejects {self.calling_ae}; it must be listed there as a caller "
-                f"(Orthanc: DicomModalities), and {self.called_ae} must be its own title"
-            )
-        return f"{self}: what answers there is no PACS, or it is too busy"
 
-    def _require_free(self, address: tuple[str, int]) -> None:
-        """Bind once and let go, for the same reason."""
-        try:
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-        except OSError as error:
-            msg = f"cannot listen at {address[0]}:{address[1]} ({error.strerror}); is it in use?"
-            raise DataError(msg) from error
+class Dimse:
+    """A PACS that sends to an inbox.
 
-    def _require_answer(self) -> None:
-        """Connect once and hang up: pynetdicom would leave a socket open that did not connect."""
-        try:
-            socket.create_connection((self.host, self.port), self.timeout_s).close()
-        except OSError as error:
+    Args:
+        peer: Who talks to whom.
+        inbox: Where what it sends arrives.
+    """
+
+    def __init__(self, peer: Peer, inbox: Inbox) -> None:
+        self._peer, self._inbox = peer, inbox
+        self._entity = AE(peer.calling_ae)
+        self._entity.connection_timeout = self._entity.acse_timeout = peer.timeout_s
+        # Silence is measured over answers and instances together, in _patiently.
+        self._entity.dimse_timeout = self._entity.network_timeout = None
+        for model in (FIND, MOVE):
+            self._entity.add_requested_context(model)
+        self._line: Association | None = None
+        self._wires = Wires()
+        self._is_idle = True
+
+    @property
+    def address(self) -> str:
+        """Its title, host and port."""
+        return f"{self._peer.called_ae} at {self._peer.host}:{self._peer.port}"
+
+    def search(self, level: Level, keys: Mapping[str, str]) -> list[dict[str, str]]:
+        """Return what there is at a level, each with the values of all keys."""
+        found = []
+        line, what = self._connected(), f"a query at {level} level"
+        with self._patiently(line):
+            for status, answer in line.send_c_find(_identifier(level, keys), FIND):
+                code = self._code(status, what)
+                if answer is not None and code_to_category(code) == STATUS_PENDING:
+                    found.append({name: text(answer.get(name)) for name in keys})
+        if code != 0:
             msg = (
-                f"{self}: nobody answers there ({error}); is the PACS up, are host and port right?"
+                f"{self.address} did not answer {what} in full: "
+                f"{_said(code, QR_FIND_SERVICE_CLASS_STATUS)}; ask for less"
             )
+            raise DataError(msg)
+        return found
+
+    def retrieve(
+        self, series: Series, missing: Sequence[str], received: Received
+    ) -> Iterator[Outcome]:
+        """Have these instances sent here; yield one outcome for each.
+
+        A PACS may end a move at the first instance that it cannot send: those after it are asked
+        for one by one.
+        """
+        self._inbox.expect(missing, received)
+        left = dict.fromkeys(missing, "not asked for, as none came of those before")
+        fruitless = 0
+        for asked in _requests(series, left):
+            if fruitless == (PATIENCE if self._inbox.has_any else PATIENCE_AT_FIRST):
+                break
+            before = len(left)
+            why = yield from self._move(series, asked, left)
+            left.update(dict.fromkeys([uid for uid in asked or left if uid in left], why))
+            fruitless = fruitless + 1 if len(left) == before else 0
+        yield from (Outcome(uid, why) for uid, why in left.items())
+
+    def hang_up(self) -> None:
+        """End the association, if there is one; within an answer the PACS would not listen."""
+        if self._line is not None and self._line.is_established:
+            if self._is_idle:
+                self._line.release()
+            else:
+                self._line.abort()
+        self._wires.close()
+
+    def _move(
+        self, series: Series, asked: Sequence[str], left: dict[str, str]
+    ) -> Generator[Outcome, None, str]:
+        """Ask for instances, or with none named for the series; strike out and yield what comes.
+
+        Returns the reason why others did not.
+        """
+        level: Level = "IMAGE" if asked else "SERIES"
+        keys = {"StudyInstanceUID": series.study_uid, "SeriesInstanceUID": series.series_uid}
+        identifier = _identifier(level, keys | ({"SOPInstanceUID": list(asked)} if asked else {}))
+        line = self._connected()
+        with self._patiently(line):
+            for status, _ in line.send_c_move(identifier, self._peer.calling_ae, MOVE):
+                yield from self._arrived(left, 0)
+                code = self._code(status, "a transfer")
+        if code == 0 and any(uid in left for uid in asked or list(left)):
+            yield from self._arrived(left, LINGER_S)
+        here = f"{self._peer.listen_host}:{self._peer.listen_port}"
+        hint = (
+            f"; does the PACS know {self._peer.calling_ae} (Orthanc: DicomModalities), and reach "
+            f"it at {here}?"
+        )
+        said = "said to be sent" if code == 0 else _said(code, QR_MOVE_SERVICE_CLASS_STATUS)
+        return said + ("" if self._inbox.has_any else hint)
+
+    def _arrived(self, left: dict[str, str], wait_s: float) -> Iterator[Outcome]:
+        for uid in self._inbox.arrivals(wait_s):
+            if left.pop(uid, None) is not None:
+                yield Outcome(uid)
+            if not left:
+                return
+
+    def _connected(self) -> Association:
+        """Return the association, a new one if there is none any more."""
+        if self._line is not None and self._line.is_established:
+            return self._line
+        peer = self._peer
+        try:
+            # pynetdicom does not say why it was not connected.
+            socket.create_connection((peer.host, peer.port), timeout=peer.timeout_s).close()
+            line = self._entity.associate(
+                peer.host,
+                peer.port,
+                ae_title=peer.called_ae,
+                evt_handlers=[(evt.EVT_CONN_OPEN, self._wires.opened)],
+            )
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            msg = f"{self.address} cannot be reached ({why}); check host and port, and that it runs"
             raise DataError(msg) from error
+        offered = {context.abstract_syntax for context in line.accepted_contexts}
+        if line.is_established and offered >= {FIND, MOVE}:
+            self._line = line
+            return line
+        if line.is_established:
+            line.release()
+        raise DataError(self._why_not(line))
+
+    def _why_not(self, line: Association) -> str:
+        """Return why an association was not made, or does not serve."""
+        title, known = self._peer.calling_ae, "(Orthanc: DicomModalities)"
+        if line.is_rejected and line.acceptor.primitive is not None:
+            return (
+                f"{self.address} refuses the association: {line.acceptor.primitive.reason_str}; "
+                f"called_ae must be its title, and it must know {title} {known}"
+            )
+        if line.accepted_contexts:
+            return (
+                f"{self.address} does not offer {title} C-FIND and C-MOVE by Study Root; it must "
+                f"allow both {known}"
+            )
+        return f"{self.address} does not answer as a PACS; check host, port and {title}'s rights"
+
+    def _code(self, status: pydicom.Dataset, what: str) -> int:
+        """Return the status of an answer.
+
+        Raises:
+            DataError: If it is none, since the association has ended, or says that the
+                destination is unknown.
+        """
+        self._inbox.heard_s = time.monotonic()
+        code = status.get("Status")
+        title = self._peer.calling_ae
+        if code is None:
+            msg = (
+                f"{self.address} ended the association, or said nothing for "
+                f"{self._peer.timeout_s:g} s, during {what}; see that it runs and knows {title} "
+                "(Orthanc: DicomModalities); the same command goes on from here"
+            )
+            raise DataError(msg)
+        if code == DESTINATION_UNKNOWN:
+            msg = (
+                f"{self.address} does not know or not reach the move destination {title}: list it "
+                f"there (Orthanc: DicomModalities) at {self._peer.listen_host}:"
+                f"{self._peer.listen_port}"
+            )
+            raise DataError(msg)
+        return int(code)
 
     @contextmanager
-    def _listening(self, store: Any) -> Iterator[None]:
-        entity = self._entity()
-        for context in AllStoragePresentationContexts:
-            entity.add_supported_context(context.abstract_syntax or "", ALL_TRANSFER_SYNTAXES)
-        address = (self.listen_host, self.listen_port)
-        self._require_free(address)
-        server = entity.start_server(address, block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    def _patiently(self, line: Association) -> Iterator[None]:
+        """Abort the association once the PACS has neither answered nor sent for too long."""
+        self._inbox.heard_s, self._is_idle = time.monotonic(), False
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(min(1.0, self._peer.timeout_s / 4)):
+                if time.monotonic() - self._inbox.heard_s > self._peer.timeout_s:
+                    line.abort()
+                    line.dimse.msg_queue.put((None, None))  # or who waits for an answer waits on
+                    return
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
         try:
             yield
+            self._is_idle = True
         finally:
-            if server is not None:
-                server.shutdown()
-
-    def _entity(self) -> AE:
-        entity = AE(ae_title=self.calling_ae)
-        entity.acse_timeout = entity.dimse_timeout = self.timeout_s
-        entity.network_timeout = entity.connection_timeout = self.timeout_s
-        entity.maximum_pdu_size = 0  # as large as the PACS likes
-        return entity
-
-    def __str__(self) -> str:
-        return f"PACS {self.called_ae} at {self.host}:{self.port}"
+            done.set()
+            watcher.join()
 
 
-def _keys(level: str, **keys: str | list[str]) -> Dataset:
-    asked = Dataset()
-    asked.QueryRetrieveLevel = level
+def _requests(series: Series, left: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+    """Yield what to ask for: the series or parts of it, then what is still left one by one."""
+    if len(left) == len(series.instances):
+        yield ()
+    else:
+        missing = list(left)
+        for start in range(0, len(missing), AT_ONCE):
+            yield tuple(missing[start : start + AT_ONCE])
+    for uid in list(left):
+        yield (uid,)
+
+
+def _identifier(level: Level, keys: Mapping[str, Any]) -> pydicom.Dataset:
+    found = pydicom.Dataset()
+    found.QueryRetrieveLevel = level
     for name, value in keys.items():
-        setattr(asked, name, value)
-    return asked
+        setattr(found, name, value)
+    return found
+
+
+def _said(code: int, meanings: Mapping[int, tuple[str, str]]) -> str:
+    _, meaning = meanings.get(code, ("", ""))
+    return f"status {code:04X} ({meaning or 'unknown'})"

@@ -1,41 +1,78 @@
-"""Instances that came from a PACS: a file each, named by a hash of its UID, whole or not there."""
+"""Instances that came from a PACS: a file each, whole or not at all, named by a hash of its UID.
+
+What is there is the record of what came: a run that was killed goes on from it.
+"""
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+import os
+import shutil
+import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
-PART = ".part"
+from medssl.errors import DataError
 
 
-@dataclass(frozen=True)
 class Received:
-    """A folder of received instances.
+    """The instances of one source, below a folder that only its owner may enter.
+
+    `files` holds those that the query asks for now, `aside` those that an earlier one asked for
+    and this one does not, `arriving` what is not whole.
 
     Args:
-        folder: Which only its owner may enter.
+        folder: Where.
     """
 
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self.files, self.aside, self._arriving = (
+            folder / name for name in ("files", "aside", "arriving")
+        )
+        shutil.rmtree(self._arriving, ignore_errors=True)
+        for place in (folder.parent, folder, self.files, self.aside, self._arriving):
+            place.mkdir(mode=0o700, exist_ok=True)
 
-    def path(self, instance_uid: str) -> Path:
-        """Return where an instance is, or will be."""
-        name = hashlib.sha256(instance_uid.encode()).hexdigest()[:40]
-        return self.folder / name[:2] / f"{name}.dcm"
+    def __contains__(self, uid: str) -> bool:
+        """Whether the instance is among the files."""
+        return (self.files / _name(uid)).is_file()
 
-    def missing(self, instance_uids: Iterable[str]) -> list[str]:
-        """Return those that are not there."""
-        return [uid for uid in instance_uids if not self.path(uid).is_file()]
+    def write(self, uid: str, content: bytes) -> None:
+        """Keep an instance; one that comes again takes its own place.
 
-    def keep(self, instance_uid: str, content: bytes) -> None:
-        """Write an instance down."""
-        path = self.path(instance_uid)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}{PART}")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        Raises:
+            DataError: If the disk does not take it.
+        """
+        target = self.files / _name(uid)
+        try:
+            descriptor, partial = tempfile.mkstemp(dir=self._arriving)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            target.parent.mkdir(exist_ok=True)
+            Path(partial).replace(target)
+        except OSError as error:
+            msg = (
+                f"{self.files}: expected room for what the PACS sends, got {error.strerror}; make "
+                "some, the same command goes on from here"
+            )
+            raise DataError(msg) from error
 
-    def sweep(self) -> None:
-        """Remove what a killed run left half-written."""
-        for part in self.folder.glob(f"*/.*{PART}"):
-            part.unlink()
+    def settle(self, uids: Collection[str]) -> None:
+        """Keep these among the files, as far as they are here, and no others."""
+        wanted = {_name(uid) for uid in uids}
+        for name in _names(self.files) - wanted:
+            _move(name, self.files, self.aside)
+        for name in _names(self.aside) & wanted:
+            _move(name, self.aside, self.files)
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}
+
+
+def _move(name: str, source: Path, target: Path) -> None:
+    (target / name).parent.mkdir(exist_ok=True)
+    (source / name).replace(target / name)
+
+
+def _name(uid: str) -> str:
+    digest = hashlib.sha256(uid.encode()).hexdigest()
+    return f"{digest[:2]}/{digest[2:34]}.dcm"
