@@ -16,10 +16,11 @@ from pathlib import Path
 from medssl.config.component import build
 from medssl.config.load import dump
 from medssl.config.stages.index import Index, Root, Split
-from medssl.data.archive.cases import Misread, measure_unit, recall, refuse, remember, take
+from medssl.data.archive.cases import refuse, take
 from medssl.data.archive.days import study_days
 from medssl.data.archive.labels import Pairing, check_grid
 from medssl.data.archive.ledger import Ledger, Use
+from medssl.data.archive.measure import Misread, cost_bytes, measure_unit, recall, remember
 from medssl.data.archive.objects import TABLE, Objects, object_table, with_objects
 from medssl.data.archive.private import KEY, LOOKS, open_private, write_files
 from medssl.data.archive.pseudonyms import Pseudonyms, make_key, read_key
@@ -41,8 +42,6 @@ from pipelines._pacs import folder_of
 from pipelines._pairing import label_files, pair_labels
 from pipelines._progress import track
 from pipelines._tables import Tables
-
-_BYTES_A_VOXEL = 16  # at the peak of reading: stored, decoded, rescaled and hashed
 
 
 def run(cfg: Index) -> None:
@@ -146,7 +145,7 @@ class _Work:
             (unit for unit in units if unit.identity not in aside),
             pool=self.pool,
             memory_bytes=self.memory_bytes,
-            cost_bytes=lambda unit: _BYTES_A_VOXEL * unit.num_voxels,
+            cost_bytes=cost_bytes,
             known=lambda unit: recall(unit, self.ledger),
         )
         shown = track(

@@ -1,6 +1,8 @@
 """A volume in memory: voxels and where they are in the patient."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from blake3 import blake3
@@ -24,17 +26,34 @@ class Volume:
 
 
 def digest(volume: Volume) -> str:
-    """Return a hash of number type, shape, voxels and affine: equal for copies under any name.
+    """Return a hash of number type, shape, voxels and affine: equal for copies under any name."""
+    voxels = volume.voxels
+    slices = (slice_digest(each) for channel in voxels for each in in_order(channel.T))
+    return digest_of(slices, voxels.dtype, voxels.shape, volume.affine)
 
-    The affine counts to 1e-4 mm. Voxels are taken slice by slice, the first axis running fastest:
-    so DICOM and NIfTI files hold them, and nothing is turned round.
+
+def slice_digest(values: Shaped[np.ndarray, "j i"]) -> bytes:
+    """Return a hash of the values of a slice, which says nothing of their type."""
+    ordered = in_order(values.astype(values.dtype.newbyteorder("<"), copy=False))
+    return blake3(ordered.reshape(-1).view(np.uint8).data).digest()
+
+
+def digest_of(
+    slices: Iterable[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], affine: Affine
+) -> str:
+    """Return the digest of a volume of which each slice is known by its own.
+
+    Args:
+        slices: Of each slice along the last axis, a channel after the other.
+        dtype: Of all its voxels.
+        shape: Channels included.
+        affine: Counts to 1e-4 mm.
     """
-    voxels = volume.voxels.astype(volume.voxels.dtype.newbyteorder("<"), copy=False)
-    affine = np.round(volume.affine, 4) + 0.0  # -0.0 becomes 0.0
-    state = blake3(f"{voxels.dtype.str} {voxels.shape}".encode())
-    for channel in voxels:
-        state.update(in_order(channel.T).reshape(-1).view(np.uint8).data)
-    state.update(affine.astype("<f8").tobytes())
+    state = blake3(f"{dtype.newbyteorder('<').str} {shape}".encode())
+    for each in slices:
+        state.update(each)
+    rounded = np.round(affine, 4) + 0.0  # -0.0 becomes 0.0
+    state.update(rounded.astype("<f8").tobytes())
     return state.hexdigest(length=16)
 
 

@@ -34,10 +34,13 @@ MOST_INK = 0.2  # of the rows looked at: above, the bright is ground
 
 def has_text(voxels: Shaped[np.ndarray, "channel i j k"]) -> bool:
     """Say whether the first, the middle or the last slice along the third axis seems written on."""
-    columns, rows, slices = voxels.shape[1:]
-    if min(columns, rows) < SMALLEST:
-        return False
-    return any(is_written_on(voxels[0, :, :, k]) for k in sorted({0, slices // 2, slices - 1}))
+    return any(is_written_on(voxels[0, :, :, k]) for k in looked_at(voxels.shape[1:]))
+
+
+def looked_at(shape: tuple[int, ...]) -> list[int]:
+    """Return which slices of a volume are looked at: none if they have no room for text."""
+    columns, rows, slices = shape
+    return [] if min(columns, rows) < SMALLEST else sorted({0, slices // 2, slices - 1})
 
 
 def is_written_on(plane: Shaped[np.ndarray, "i j"]) -> bool:

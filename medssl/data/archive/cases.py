@@ -1,13 +1,13 @@
-"""From a unit to its case and its voxels; what cannot be read is refused."""
+"""From a unit and what was measured of it to its case; what cannot be read is refused."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from medssl.data.archive.burned_in import has_text
 from medssl.data.archive.ledger import Ledger, Use
+from medssl.data.archive.measure import Measured
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.units import Unit, refuse_all
 from medssl.data.archive.words import shown_words
@@ -15,8 +15,7 @@ from medssl.data.dicom.annotation import SUSPECTED
 from medssl.data.dicom.content import content_of
 from medssl.data.layouts import Held
 from medssl.data.manifest import Case
-from medssl.data.verdicts import Code, RefusedError
-from medssl.data.volume import Volume, digest
+from medssl.data.verdicts import RefusedError
 from medssl.geometry import spacing_mm
 
 OLDEST = 89  # years; above, an age identifies, and is given as 90
@@ -41,85 +40,6 @@ class Known:
     site: str | None = None
     group: str | None = None
     attributes: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What is known of a volume once its voxels were read.
-
-    Args:
-        digest: Of voxels and geometry.
-        shape: Along the axes of its file.
-        affine: To RAS+ mm, row by row.
-        bytes: Of its voxels in memory.
-        nonfinite: How many voxels are NaN or infinite.
-        has_text: Whether a slice seems written on.
-    """
-
-    digest: str
-    shape: tuple[int, ...]
-    affine: tuple[float, ...]
-    bytes: int
-    nonfinite: int
-    has_text: bool
-
-
-@dataclass(frozen=True)
-class Misread:
-    """Why the voxels of a unit cannot be had."""
-
-    code: Code
-    sentence: str
-    path: Path | None
-
-    def refusal(self) -> RefusedError:
-        """Return it as an error."""
-        return RefusedError(self.code, self.sentence, self.path)
-
-
-def measure_unit(unit: Unit) -> Measured | Misread:
-    """Read a unit and return what is known of it then, without its voxels."""
-    try:
-        return measure(unit.read())
-    except RefusedError as refusal:
-        return Misread(refusal.code, refusal.sentence, refusal.path)
-
-
-def remember(unit: Unit, found: Measured | Misread, ledger: Ledger) -> None:
-    """Keep what was found for the next run, but for what may have been of the moment."""
-    if isinstance(found, Measured):
-        ledger.looks.remember(unit.key, asdict(found))
-    elif found.code is not Code.UNREADABLE:
-        paths = [file.path for file in unit.files]
-        culprit = None if found.path is None else paths.index(found.path)
-        misread = {"code": found.code, "sentence": found.sentence, "culprit": culprit}
-        ledger.looks.remember(unit.key, misread)
-
-
-def recall(unit: Unit, ledger: Ledger) -> Measured | Misread | None:
-    """Return what an earlier run found in the files of a unit, if they are what they were."""
-    kept = ledger.looks.recall(unit.key)
-    if kept is None:
-        return None
-    if "code" in kept:
-        culprit = kept["culprit"]
-        path = None if culprit is None else unit.files[culprit].path
-        return Misread(Code(kept["code"]), kept["sentence"], path)
-    return Measured(**{**kept, "shape": tuple(kept["shape"]), "affine": tuple(kept["affine"])})
-
-
-def measure(volume: Volume) -> Measured:
-    """Return what is known of a volume."""
-    voxels = volume.voxels
-    is_float = voxels.dtype.kind == "f"
-    return Measured(
-        digest=digest(volume),
-        shape=voxels.shape[1:],
-        affine=tuple(volume.affine.ravel().tolist()),
-        bytes=int(voxels.nbytes),
-        nonfinite=voxels.size - int(np.isfinite(voxels).sum()) if is_float else 0,
-        has_text=has_text(voxels),
-    )
 
 
 def refuse(unit: Unit, refusal: RefusedError, ledger: Ledger) -> None:

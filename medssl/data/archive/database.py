@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 # Raise it when the same file is seen, or the same volume is measured, otherwise than before.
-VERSION = 5
+VERSION = 6
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 STAMP = "CREATE TABLE IF NOT EXISTS stamp (text TEXT)"
 KEPT = """

@@ -3,13 +3,14 @@
 import json
 import os
 from collections.abc import Container, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
 
-from medssl.data.dicom.header import Header, read_headers
+from medssl.data.dicom.header import Content, Header, read_headers
+from medssl.data.dicom.images import content_in
 from medssl.data.dicom.kinds import require_slices
 from medssl.data.dicom.native import Native
 from medssl.data.dicom.plain import HEAD_BYTES, Beginning
@@ -109,7 +110,11 @@ class Due:
 
 
 def look_at_all(batch: Sequence[Due]) -> list[tuple[Path, Look | None]]:
-    """Look at files; the answer is none for one whose digest is the one that is known."""
+    """Look at files; the answer is none for one whose digest is the one that is known.
+
+    Each is read once: its bytes are hashed, its header is parsed, and if it holds one slice, that
+    is decoded and hashed, too, so that a volume is known without its files being read again.
+    """
     buffer = memoryview(bytearray(CHUNK_BYTES))
     return [(due.path, _look_at(due, buffer)) for due in batch]
 
@@ -117,7 +122,7 @@ def look_at_all(batch: Sequence[Due]) -> list[tuple[Path, Look | None]]:
 def _look_at(due: Due, buffer: memoryview) -> Look | None:
     path = due.path
     try:
-        digest, beginning = _read(path, buffer)
+        digest, beginning, content = _read(path, buffer)
     except RefusedError as refusal:
         return Look("", refusal=(refusal.code, refusal.sentence))
     if digest == due.known:
@@ -126,13 +131,15 @@ def _look_at(due: Due, buffer: memoryview) -> Look | None:
     try:
         if is_laid_out(path.name):
             return _laid_out(path, due.layout, digest)
-        return _volume(path, reader, digest) if reader else _slices(path, beginning, digest)
+        return (
+            _volume(path, reader, digest) if reader else _slices(path, beginning, content, digest)
+        )
     except RefusedError as refusal:
         return Look(digest, refusal=(refusal.code, refusal.sentence))
 
 
-def _read(path: Path, buffer: memoryview) -> tuple[str, Beginning]:
-    """Hash a file's bytes, and return how they begin, in the buffer.
+def _read(path: Path, buffer: memoryview) -> tuple[str, Beginning, memoryview | None]:
+    """Hash a file's bytes, and return how they begin, and all if the buffer holds them.
 
     What is no regular file is never opened: it might not end.
     """
@@ -149,7 +156,8 @@ def _read(path: Path, buffer: memoryview) -> tuple[str, Beginning]:
             while size_bytes >= len(buffer) and (count := file.readinto(rest)):
                 state.update(rest[:count])
                 size_bytes += count
-        return state.hexdigest(), Beginning(begun, size_bytes)
+        content = buffer[:size_bytes] if size_bytes < len(buffer) else None
+        return state.hexdigest(), Beginning(begun, size_bytes), content
     except PermissionError as error:
         raise RefusedError(Code.UNREADABLE, "reading it is not permitted") from error
     except OSError as error:
@@ -170,7 +178,7 @@ def _laid_out(path: Path, layout: Layout | None, digest: str) -> Look:
     return Look(digest, shape=shape, held=layout.held(path))
 
 
-def _slices(path: Path, beginning: Beginning, digest: str) -> Look:
+def _slices(path: Path, beginning: Beginning, content: memoryview | None, digest: str) -> Look:
     if beginning.size_bytes == 0:
         raise RefusedError(Code.NOT_AN_IMAGE, "an empty file")
     headers = read_headers(path, beginning=beginning)
@@ -187,7 +195,8 @@ def _slices(path: Path, beginning: Beginning, digest: str) -> Look:
             lost=first.sop_uid,
             refusal=(refusal.code, refusal.sentence),
         )
-    return Look(digest, headers=tuple(headers), series=series, series_uid=first.series_uid)
+    seen = tuple(replace(header, content=content_in(header, content)) for header in headers)
+    return Look(digest, headers=seen, series=series, series_uid=first.series_uid)
 
 
 def _held(kept: Sequence[Any]) -> Held:
@@ -207,4 +216,5 @@ def _header(kept: dict[str, Any], path: Path) -> Header:
     fields["contrast"] = (tuple(kept["contrast"][0]), *kept["contrast"][1:])
     fields["moments"] = {n: tuple(v) if type(v) is list else v for n, v in kept["moments"].items()}
     fields["native"] = kept["native"] and Native(*kept["native"])
+    fields["content"] = kept["content"] and Content(*kept["content"])
     return Header(**fields, path=path)

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from medssl.data.archive.cases import Known, measure, refuse, take
+from medssl.data.archive.cases import Known, refuse, take
 from medssl.data.archive.ledger import Ledger
+from medssl.data.archive.measure import measure
 from medssl.data.archive.scan import scan
 from medssl.data.archive.units import find_units
 from medssl.data.archive.walk import walk

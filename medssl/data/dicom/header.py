@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pydicom
 from pydicom.errors import InvalidDicomError
@@ -53,6 +53,18 @@ TAGS = (
 )  # fmt: skip
 
 
+class Content(NamedTuple):
+    """What is in an image.
+
+    Args:
+        digest: Of its values, as hexadecimal.
+        dtype: Of these, as far as they alone decide it.
+    """
+
+    digest: str
+    dtype: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Header:
     """The header of one image of a file, as Python values.
@@ -85,6 +97,7 @@ class Header:
         rescale: Slope and intercept, where they are of this image of the file alone.
         image: Its number in the file, from 1; none if the file is one image as it stands.
         native: Where its pixels are, if they stand in the file as they are.
+        content: What is in it, if its pixels were read along with the header.
         tiles_across: Tiles along a side of the mosaic that it is a tile of; 0 if it is none.
         flaw: Why the images of the file cannot be told apart, if so.
         attributes: The few values of the patient and the machine that a case may keep.
@@ -117,6 +130,7 @@ class Header:
     rescale: tuple[float, float] | None = None
     image: int | None = None
     native: Native | None = None
+    content: Content | None = None
     tiles_across: int = 0
     flaw: tuple[Code, str] | None = None
 

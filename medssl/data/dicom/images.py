@@ -6,9 +6,18 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from medssl.data.dicom.header import Header
-from medssl.data.dicom.native import room_for
-from medssl.data.dicom.pixels import Pixels, native_pixels, read_frames, read_pixels, values
+from medssl.data.dicom.header import Content, Header
+from medssl.data.dicom.native import room_for, stored_in
+from medssl.data.dicom.pixels import (
+    Pixels,
+    native_pixels,
+    pixels_of,
+    read_frames,
+    read_pixels,
+    values,
+)
+from medssl.data.verdicts import RefusedError
+from medssl.data.volume import slice_digest
 
 
 def read_values(headers: Sequence[Header]) -> Shaped[np.ndarray, "channel i j k"]:
@@ -27,6 +36,28 @@ def read_values(headers: Sequence[Header]) -> Shaped[np.ndarray, "channel i j k"
         return values(read_images(headers))
     room = room_for(native, len(headers), *size)
     return values([native_pixels(*of) for of in zip(headers, room, strict=True)], room)
+
+
+def content_in(header: Header, content: memoryview | None = None) -> Content | None:
+    """Return what is in the one image of a file; none if it cannot be had alone.
+
+    Args:
+        header: Of the image.
+        content: Of the file, if it was read; it is written over.
+    """
+    if header.image is not None:
+        return None
+    room = None
+    try:
+        if content is not None and header.native is not None:
+            stored = stored_in(content, header.native, header.rows, header.columns)
+            pixels, room = pixels_of(stored, header.native), stored[None]
+        else:
+            (pixels,) = read_images([header])
+    except RefusedError:  # its volume says so
+        return None
+    found = values([pixels], room)
+    return Content(slice_digest(found[0, :, :, 0].T).hex(), found.dtype.str)
 
 
 def read_images(headers: Sequence[Header]) -> list[Pixels]:

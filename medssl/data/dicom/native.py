@@ -6,7 +6,7 @@ Source: DICOM PS3.5 2024, 7.1 (data elements), 8.1 (native pixel data), A.1, A.2
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -138,7 +138,19 @@ def _place(behind: Behind, *, is_implicit: bool) -> tuple[int, int]:
 
 def room_for(native: Native, *shape: int) -> Shaped[np.ndarray, "..."]:
     """Return an array for the stored numbers of images that are stored alike."""
-    return np.empty(shape, np.dtype(f"<{'i' if native.is_signed else 'u'}{native.bits // 8}"))
+    return np.empty(shape, _dtype(native))
+
+
+def stored_in(
+    content: memoryview, native: Native, rows: int, columns: int
+) -> Shaped[np.ndarray, "row column"]:
+    """Return the stored numbers of an image within the content of its file."""
+    count = rows * columns
+    return np.frombuffer(content, _dtype(native), count, native.offset).reshape(rows, columns)
+
+
+def _dtype(native: Native) -> np.dtype[Any]:
+    return np.dtype(f"<{'i' if native.is_signed else 'u'}{native.bits // 8}")
 
 
 def read_native(path: Path, native: Native, room: Shaped[np.ndarray, "row column"]) -> None:

@@ -82,6 +82,11 @@ def native_pixels(header: Header, room: Shaped[np.ndarray, "row column"] | None 
     except OSError as error:
         sentence = f"its pixels cannot be read ({type(error).__name__})"
         raise RefusedError(Code.TRUNCATED, sentence, header.path) from error
+    return pixels_of(stored, native)
+
+
+def pixels_of(stored: Shaped[np.ndarray, "row column"], native: Native) -> Pixels:
+    """Return a slice that was read as it stands; what is in unused bits is overwritten."""
     pixels = Pixels.of(stored, native.slope, native.intercept)
     lowest = -(1 << (native.used - 1)) if native.is_signed else 0
     if lowest <= pixels.ends[0] and pixels.ends[1] < lowest + (1 << native.used):
