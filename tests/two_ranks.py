@@ -9,6 +9,7 @@ import sys
 import torch
 from torch import distributed
 from torch.optim import SGD
+from unmoved import unmoved
 
 from medssl.data.views import Views
 from medssl.methods.global_local import GlobalLocal
@@ -46,7 +47,8 @@ def views_of(num_volumes, num_parts):
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, num_volumes * num_parts, 1, 16, 16, generator=generator)
     volume = torch.arange(num_volumes).repeat_interleave(num_parts)
-    return Views(images, volume, torch.arange(num_parts).repeat(num_volumes), volume.clamp(max=6))
+    part = torch.arange(num_parts).repeat(num_volumes)
+    return Views(images, volume, part, volume.clamp(max=6), *unmoved(images))
 
 
 CASES = {
@@ -65,7 +67,8 @@ def share(views, rank, num_ranks):
     """Return a rank's volumes, counted from 0 as its loader does."""
     mine = slice(*(len(views.volume) * number // num_ranks for number in (rank, rank + 1)))
     volume = views.volume[mine] - views.volume[mine][0]
-    return Views(views.images[:, mine], volume, views.part[mine], views.subject[mine])
+    images = views.images[:, mine]
+    return Views(images, volume, views.part[mine], views.subject[mine], *unmoved(images))
 
 
 def weights_after_a_step(fabric, make, views):

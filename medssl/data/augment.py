@@ -10,12 +10,13 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from medssl.data.crops import Crops, LabeledCrops
 from medssl.data.randomness import seed_of, stream
 from medssl.data.views import (
+    BendingOperation,
     IntensityOperation,
     LabeledViews,
     MovingOperation,
@@ -23,6 +24,8 @@ from medssl.data.views import (
     Views,
 )
 from medssl.data.views._shared import identity
+from medssl.data.views._splines import spread
+from medssl.errors import ConfigError
 
 
 class Change(NamedTuple):
@@ -40,11 +43,13 @@ class Plan(NamedTuple):
     Args:
         moved: The views that move.
         matrices: Where their voxels come from, on the CPU; see `MovingOperation.matrix`.
+        bends: How the grids of these bend, on the CPU; see `BendingOperation.bend`.
         changes: What changes their intensities, in order.
     """
 
     moved: list[int]
     matrices: Float[Tensor, "moved row column"]
+    bends: Float[Tensor, "moved axis *control"]
     changes: list[Change]
 
 
@@ -58,11 +63,14 @@ def augment(crops: Crops, operations: Sequence[ViewOperation], *, plain_views: i
     seeds = crops.seed.T[plain_views:].flatten().tolist()
     planned = plan(operations, seeds, tuple(images.shape[3:]))
     augmented = carry_out(planned, changing.flatten(0, 1)).unflatten(0, changing.shape[:2])
+    matrix, bend = _places(planned, crops.start.transpose(0, 1), plain_views, images)
     return Views(
         images=torch.cat([plain, augmented]) if plain_views else augmented,
         volume=crops.volume,
         part=crops.part,
         subject=crops.subject,
+        matrix=matrix,
+        bend=bend,
     )
 
 
@@ -79,6 +87,7 @@ def plan(
     """Draw what will be done to the views of these seeds."""
     generators = [stream(seed) for seed in seeds]
     matrices = still = identity(len(seeds), len(spatial))
+    bends = torch.zeros(len(seeds), len(spatial), *(0 for _ in spatial))
     changes = []
     for position, operation in enumerate(operations if seeds else ()):
         chances = torch.stack([torch.rand((), generator=each) for each in generators])
@@ -87,12 +96,44 @@ def plan(
         if isinstance(operation, MovingOperation):
             moving = operation.matrix(parameters, spatial)
             matrices = matrices @ torch.where(touched[:, None, None], moving, still)
+        elif isinstance(operation, BendingOperation):
+            if bends.numel():
+                msg = "views: expected at most one operation that bends the grid, got several"
+                raise ConfigError(msg)
+            bends = operation.bend(parameters, spatial)
+            bends = bends * touched.reshape(-1, *(1 for _ in bends.shape[1:]))
         elif isinstance(operation, IntensityOperation):
             views = touched.nonzero()[:, 0].tolist()
             fields = [seed_of(seeds[view], position) for view in views]
             changes.append(Change(operation, views, parameters[touched], fields))
-    moved = (matrices != still).any(2).any(1)
-    return Plan(moved.nonzero()[:, 0].tolist(), matrices[moved], changes)
+    moved = (matrices != still).any(2).any(1) | (bends != 0).flatten(1).any(1)
+    return Plan(moved.nonzero()[:, 0].tolist(), matrices[moved], bends[moved], changes)
+
+
+def _places(
+    planned: Plan,
+    start: Int[Tensor, "view item 3"],
+    plain_views: int,
+    images: Float[Tensor, "view item channel *spatial"],
+) -> tuple[Float[Tensor, "view item 3 column"], Float[Tensor, "view item axis *control"]]:
+    """Return where voxels of views lie in their cases: a matrix and a bend for each view."""
+    spatial = images.shape[3:]
+    dims, count = len(spatial), start.shape[0] * start.shape[1]
+    rows = [plain_views * start.shape[1] + view for view in planned.moved]
+    matrices = identity(count, dims)
+    matrices[rows] = planned.matrices
+    bends = planned.bends.new_zeros(count, *planned.bends.shape[1:])
+    bends[rows] = planned.bends
+    # From the middle of the image to its first voxel, on both sides.
+    middle = (torch.tensor(spatial) - 1) / 2
+    linear = matrices[:, :dims, :dims]
+    offset = matrices[:, :dims, dims] + middle - linear @ middle
+    matrix = torch.zeros(count, 3, dims + 1, device=start.device)
+    matrix[:, :dims] = torch.cat([linear, offset[..., None]], dim=2).to(start.device)
+    matrix[:, :, dims] += start.flatten(0, 1)
+    return matrix.unflatten(0, start.shape[:2]), bends.to(start.device).unflatten(
+        0, start.shape[:2]
+    )
 
 
 @torch.no_grad()
@@ -119,13 +160,17 @@ def move(
     if not planned.moved:
         return images
     chosen = _take(images, planned.moved)
-    grid = _sampling_grid(planned.matrices.to(images.device), tuple(images.shape[2:]))
+    spatial = tuple(images.shape[2:])
+    bends = planned.bends.to(images.device)
+    grid = _sampling_grid(planned.matrices.to(images.device), bends, spatial)
     resampled = F.grid_sample(chosen, grid, mode=mode, padding_mode="zeros", align_corners=False)
     return _put(images, planned.moved, resampled)
 
 
 def _sampling_grid(
-    matrices: Float[Tensor, "view row column"], spatial: tuple[int, ...]
+    matrices: Float[Tensor, "view row column"],
+    bends: Float[Tensor, "view axis *control"],
+    spatial: tuple[int, ...],
 ) -> Float[Tensor, "view *spatial axis"]:
     """Return for each voxel where it comes from, as `grid_sample` counts: k first, in [-1, 1].
 
@@ -133,6 +178,7 @@ def _sampling_grid(
     TF32, whose 10 bits are not enough for a place among hundreds of voxels.
     """
     axes = range(len(spatial))
+    field = spread(bends, spatial) if bends.numel() else None
     coordinates = []
     for axis in reversed(axes):
         place = matrices[:, axis, -1].reshape(-1, *(1 for _ in axes))
@@ -140,8 +186,9 @@ def _sampling_grid(
             size = spatial[other]
             offsets = torch.arange(size, device=matrices.device) - (size - 1) / 2
             shape = [size if each == other else 1 for each in axes]
-            term = matrices[:, axis, other, None] * offsets
-            place = place + term.reshape(len(matrices), *shape)
+            after = offsets.reshape(1, *shape)
+            after = after if field is None else after + field[:, other]
+            place = place + matrices[:, axis, other].reshape(-1, *(1 for _ in axes)) * after
         coordinates.append(place * (2 / spatial[axis]))
     return torch.stack(torch.broadcast_tensors(*coordinates), dim=-1)
 

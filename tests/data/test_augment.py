@@ -8,13 +8,16 @@ from medssl.data.crops import Crops, LabeledCrops
 from medssl.data.views.affine import Affine
 from medssl.data.views.blur import Blur
 from medssl.data.views.crop_resize import CropResize
+from medssl.data.views.elastic import Elastic
 from medssl.data.views.gamma import Gamma
 from medssl.data.views.intensity_shift import IntensityShift
 from medssl.data.views.noise import Noise
 
 SHAPES = [(9, 12), (9, 8, 7)]
 FLIPS = (0.5, 0.5, 0.5)
-EVERY = [Affine(flip=FLIPS), CropResize(), IntensityShift(), Gamma(), Blur(), Noise()]
+EVERY = [
+    Affine(flip=FLIPS), CropResize(), Elastic(), IntensityShift(), Gamma(), Blur(), Noise()
+]  # fmt: skip
 
 
 @pytest.fixture(params=SHAPES)
@@ -22,6 +25,7 @@ def crops(request):
     generator = torch.Generator().manual_seed(0)
     return Crops(
         image=torch.rand(3, 2, 1, *request.param, generator=generator),
+        start=torch.randint(-3, 30, (3, 2, 3), generator=generator),
         seed=torch.arange(6).reshape(3, 2),
         volume=torch.tensor([0, 0, 1]),
         part=torch.tensor([0, 1, 0]),

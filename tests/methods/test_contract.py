@@ -10,6 +10,7 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from unmoved import unmoved
 
 from medssl import lookup
 from medssl.data.views import Views
@@ -92,7 +93,7 @@ def method(request):
 def views():
     images = torch.randn(3, 8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     volume = torch.arange(4).repeat_interleave(2)
-    return Views(images, volume, torch.arange(2).repeat(4), volume + 7)
+    return Views(images, volume, torch.arange(2).repeat(4), volume + 7, *unmoved(images))
 
 
 def test_it_is_a_method_with_an_encoder_that_it_exports(method):

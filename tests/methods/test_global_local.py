@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from unmoved import unmoved
 
 from medssl.config.component import Component, build, described, recall
 from medssl.data.views import Views
@@ -35,7 +36,8 @@ def views_of(num_views=2, spatial_dims=2, num_volumes=4, num_parts=2):
     shape = (num_views, num_volumes * num_parts, 1, *(16,) * spatial_dims)
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     volume = torch.arange(num_volumes).repeat_interleave(num_parts)
-    return Views(images, volume, torch.arange(num_parts).repeat(num_volumes), volume + 7)
+    part = torch.arange(num_parts).repeat(num_volumes)
+    return Views(images, volume, part, volume + 7, *unmoved(images))
 
 
 def train(method, views, steps=2):

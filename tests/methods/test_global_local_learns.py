@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
+from unmoved import unmoved
 
 from medssl.data.views import Views
 from medssl.methods.global_local import GlobalLocal
@@ -47,7 +48,7 @@ def pretrained(variant, seed):
         images, volume, part = slices(8, seed=1000 + step)
         views = torch.stack([images, augmented(images, generator)])
         optimizer.zero_grad()
-        method(Views(views, volume, part, volume)).total.backward()
+        method(Views(views, volume, part, volume, *unmoved(views))).total.backward()
         optimizer.step()
     return encoder
 

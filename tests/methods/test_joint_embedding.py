@@ -1,6 +1,7 @@
 import pytest
 import torch
 from lightning.fabric import Fabric
+from unmoved import unmoved
 
 from medssl.data.views import Views
 from medssl.methods.joint_embedding import JointEmbedding
@@ -19,7 +20,8 @@ def method():
 def views():
     images = torch.randn(2, 5, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     zeros = torch.zeros(5, dtype=torch.long)
-    return Views(images, torch.arange(5), zeros, torch.tensor([0, 1, 2, 1, 3]))
+    subject = torch.tensor([0, 1, 2, 1, 3])
+    return Views(images, torch.arange(5), zeros, subject, *unmoved(images))
 
 
 def test_it_exports_its_encoder_alone(method):

@@ -22,6 +22,7 @@ class Crops(NamedTuple):
 
     Args:
         image: Normalized intensities.
+        start: The first voxel of each view in its case, along i, j and k.
         seed: Where the augmentation of each view begins; stays on the CPU.
         volume: Number of the case among the batch's, counted from 0.
         part: In which of the partition's parts the item lies; 0 where there is no partition.
@@ -29,6 +30,7 @@ class Crops(NamedTuple):
     """
 
     image: Float[Tensor, "item view channel *spatial"]
+    start: Int[Tensor, "item view 3"]
     seed: Int[Tensor, "item view"]
     volume: Int[Tensor, "item"]
     part: Int[Tensor, "item"]

@@ -67,7 +67,7 @@ class Partition:
         epoch, row = draw
         case = self.manifest[row]
         volume = open_cached(self.root / case.image_uri)
-        crops, seeds = [], []
+        crops, starts, seeds = [], [], []
         for part in range(self.num_parts):
             key = (self.seed, epoch, case.digest, part)
             slices = self._slices(volume.shape[2], part, case.slices)
@@ -78,11 +78,13 @@ class Partition:
                 start = [anywhere(where, size, crop) for size, crop in plane]
                 start.append(k - self.crop_vox[2] // 2 if self.spatial_dims == 3 else k)
                 crops.append(cut(volume.read, volume.shape, start, self.crop_vox))
+                starts.append(start)
                 seeds.append(seed_of(*key, view, "augmentation"))
         items = (self.num_parts, self.num_views)
         stacked = torch.from_numpy(np.stack(crops))
         return Crops(
             image=stacked.unflatten(0, items),
+            start=torch.tensor(starts).unflatten(0, items),
             seed=torch.tensor(seeds).unflatten(0, items),
             volume=torch.zeros(self.num_parts, dtype=torch.int64),
             part=torch.arange(self.num_parts),

@@ -58,16 +58,18 @@ class Random:
         volume = open_cached(self.root / case.image_uri)
         slices = range(volume.shape[2]) if case.slices is None else case.slices
         k = slices[integer(stream(self.seed, epoch, case.digest, "slice"), len(slices))]
-        crops, seeds = [], []
+        crops, starts, seeds = [], [], []
         for view in range(self.num_views):
             key = (self.seed, epoch, case.digest)
             where = stream(*key, 0 if self.shared_crop else view)
             sizes = zip(volume.shape, self.crop_vox, strict=False)
             start = [*(anywhere(where, size, crop) for size, crop in sizes), k][:3]
             crops.append(cut(volume.read, volume.shape, start, self.crop_vox))
+            starts.append(start)
             seeds.append(seed_of(*key, view, "augmentation"))
         return Crops(
             image=torch.from_numpy(np.stack(crops)[None]),
+            start=torch.tensor([starts]),
             seed=torch.tensor([seeds]),
             volume=torch.zeros(1, dtype=torch.int64),
             part=torch.zeros(1, dtype=torch.int64),

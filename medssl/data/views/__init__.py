@@ -4,8 +4,9 @@ A member of this family is one operation: a frozen dataclass that draws a row of
 for a view from a generator it is given, and does to all views at once what their rows say.
 Drawing and doing are apart, so that a batch gives what each view alone gives.
 
-There are two kinds. A `MovingOperation` says from where voxels come; the moves of a list are
-composed in its order and cost one resampling, before any intensity changes. An
+There are three kinds. A `MovingOperation` says from where voxels come by a matrix, a
+`BendingOperation` by a smooth field; the matrices of a list are composed in its order, a field
+bends what comes of them, and all cost one resampling, before any intensity changes. An
 `IntensityOperation` changes what voxels hold. `medssl.data.augment` applies them, and leaves
 out the views that an operation's probability `p` spares: these stay as they are, bit for bit.
 """
@@ -21,17 +22,23 @@ from torch import Tensor
 class Views(NamedTuple):
     """Views of the items of a batch, as methods take them; items are in the batch's order.
 
+    `medssl.data.correspondence` says what `matrix` and `bend` mean for a voxel.
+
     Args:
         images: The views.
         volume: Number of the case among the batch's.
         part: In which part of its case the item lies.
         subject: Equal where two items are of one subject.
+        matrix: From voxels of a view, counted from the first, to voxels of its case.
+        bend: Displacements at control points, in voxels of the view; none where nothing bends.
     """
 
     images: Float[Tensor, "view item channel *spatial"]
     volume: Int[Tensor, "item"]
     part: Int[Tensor, "item"]
     subject: Int[Tensor, "item"]
+    matrix: Float[Tensor, "view item 3 column"]
+    bend: Float[Tensor, "view item axis *control"]
 
 
 class LabeledViews(NamedTuple):
@@ -43,7 +50,7 @@ class LabeledViews(NamedTuple):
 
 @runtime_checkable
 class ViewOperation(Protocol):
-    """One kind of augmentation: a `MovingOperation` or an `IntensityOperation`."""
+    """One augmentation: a `MovingOperation`, a `BendingOperation` or an `IntensityOperation`."""
 
     @property
     def p(self) -> float:
@@ -66,6 +73,20 @@ class MovingOperation(ViewOperation, Protocol):
 
         A square matrix of one row more than there are axes, on homogeneous voxel coordinates
         counted from the middle of the image: place before = matrix @ place after.
+        """
+        ...
+
+
+@runtime_checkable
+class BendingOperation(ViewOperation, Protocol):
+    """An operation that bends the grid, and a label's with it."""
+
+    def bend(
+        self, parameters: Float[Tensor, "view parameter"], spatial: tuple[int, ...]
+    ) -> Float[Tensor, "view axis *control"]:
+        """Return, on the CPU, displacements of control points in voxels of the view.
+
+        Place before = matrix @ (place after + the field's value there).
         """
         ...
 

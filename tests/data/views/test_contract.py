@@ -5,7 +5,12 @@ import torch
 
 from medssl import lookup
 from medssl.data.augment import carry_out, plan
-from medssl.data.views import IntensityOperation, MovingOperation, ViewOperation
+from medssl.data.views import (
+    BendingOperation,
+    IntensityOperation,
+    MovingOperation,
+    ViewOperation,
+)
 
 FAMILY = "medssl.data.views"
 SHAPES = [(2, 9, 12), (1, 9, 8, 7)]
@@ -29,14 +34,17 @@ def augmented(operation, images, seeds=SEEDS):
 
 def test_the_family_is_what_it_was():
     moving = [n for n in lookup.names(FAMILY) if hasattr(lookup.find(FAMILY, n), "matrix")]
+    bending = [n for n in lookup.names(FAMILY) if hasattr(lookup.find(FAMILY, n), "bend")]
     assert moving == ["affine", "crop_resize"]
-    assert len(lookup.names(FAMILY)) == 6
+    assert bending == ["elastic"]
+    assert len(lookup.names(FAMILY)) == 7
 
 
 def test_a_member_is_of_one_kind(name):
     operation = lookup.build(FAMILY, name)
     assert isinstance(operation, ViewOperation)
-    assert isinstance(operation, MovingOperation) != isinstance(operation, IntensityOperation)
+    kinds = (MovingOperation, BendingOperation, IntensityOperation)
+    assert sum(isinstance(operation, kind) for kind in kinds) == 1
 
 
 def test_a_batch_gives_what_each_view_alone_gives(name, images):

@@ -12,7 +12,9 @@ def test_a_box_of_whole_voxels_is_what_torch_resizes():
     # Of twelve voxels six, from 1; of eight voxels four, from 3.
     place = torch.tensor([[0.5, (1 - 3) / 3, (3 - 2) / 2]])
     matrix = CropResize().matrix(place, (12, 8))
-    planned = plan([], [0], (12, 8))._replace(moved=[0], matrices=matrix)
+    planned = plan([], [0], (12, 8))._replace(
+        moved=[0], matrices=matrix, bends=torch.zeros(1, 2, 0, 0)
+    )
     box = image[..., 1:7, 3:7]
     resized = interpolate(box, size=(12, 8), mode="bilinear", align_corners=False)
     # At the border of the box torch repeats it, where here the image goes on.

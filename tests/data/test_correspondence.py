@@ -1,0 +1,100 @@
+import pytest
+import torch
+from torch.nn.functional import grid_sample
+
+from medssl.data.augment import augment
+from medssl.data.correspondence import correspond, grid, places_in_case
+from medssl.data.crops import Crops
+from medssl.data.views.affine import Affine
+from medssl.data.views.crop_resize import CropResize
+from medssl.data.views.elastic import Elastic
+
+FLIPS = (0.5, 0.5, 0.5)
+MOVES = {
+    "nothing": [],
+    "straight": [CropResize(ratio=(0.6, 0.9), through_plane=True), Affine(flip=FLIPS)],
+    "bent": [Affine(flip=FLIPS), Elastic(strength=(0.2, 0.3))],
+    "all": [Affine(flip=FLIPS), Elastic(strength=(0.0, 0.3)), CropResize(ratio=(0.7, 0.9))],
+}
+SLOPES = torch.tensor([1.0, 0.25, -0.75])  # which float32 holds
+
+
+@pytest.fixture(params=[(20, 18), (16, 18, 14)])
+def crops(request):
+    """Two views of two items; a voxel's value is linear in its place in the case."""
+    dims = len(request.param)
+    start = torch.tensor([[[5, 9, 3], [8, 7, 3]], [[0, 2, 6], [3, 5, 6]]])
+    if dims == 3:
+        start[:, 1, 2] += 2
+    axes = torch.stack(torch.meshgrid(*map(torch.arange, request.param), indexing="ij"))
+    places = axes + start[..., :dims].reshape(2, 2, dims, *(1,) * dims)
+    image = (places * SLOPES[:dims].reshape(-1, *(1,) * dims)).sum(2)
+    if dims == 2:
+        image = image + SLOPES[2] * start[..., 2, None, None]
+    one = torch.zeros(2, dtype=torch.int64)
+    return Crops(image[:, :, None], start, torch.arange(4).reshape(2, 2), one, one, one)
+
+
+def inside_of_crop(places, crops, view, margin=0.0):
+    """Which places the view's crop holds: beyond it a view is filled up with zeros."""
+    dims = crops.image.ndim - 3
+    low = crops.start[:, view, None, :dims]
+    last = low + torch.tensor(crops.image.shape[3:]) - 1
+    found = places[..., :dims]
+    return ((found >= low + margin) & (found <= last - margin)).all(-1)
+
+
+@pytest.mark.parametrize("moves", MOVES.values(), ids=MOVES)
+@pytest.mark.parametrize("plain_views", [0, 1])
+def test_a_view_holds_what_its_case_has_at_its_places(crops, moves, plain_views):
+    views = augment(crops, moves, plain_views=plain_views)
+    for view in range(2):
+        places = places_in_case(views, view, grid(views))
+        inside = inside_of_crop(places, crops, view)
+        assert inside.float().mean() > 0.4
+        held = views.images[view].flatten(1)
+        torch.testing.assert_close(
+            held[inside], (places @ SLOPES)[inside], rtol=0, atol=2e-3 if moves else 0
+        )
+
+
+@pytest.mark.parametrize("moves", MOVES.values(), ids=MOVES)
+def test_places_that_correspond_are_one_place_of_the_case(crops, moves):
+    views = augment(crops, moves)
+    points = grid(views)
+    found = correspond(views, 0, 1, points)
+    there = places_in_case(views, 1, found.places)
+    torch.testing.assert_close(there, places_in_case(views, 0, points), rtol=0, atol=2e-3)
+    back = correspond(views, 1, 0, found.places)
+    torch.testing.assert_close(back.places, points, rtol=0, atol=5e-3)
+    assert 0.1 < found.inside.float().mean() < 1
+
+
+@pytest.mark.parametrize("moves", MOVES.values(), ids=MOVES)
+def test_the_other_view_read_at_the_places_that_correspond_is_this_view(crops, moves):
+    views = augment(crops, moves)
+    points = grid(views)
+    found = correspond(views, 0, 1, points)
+    size = torch.tensor(views.images.shape[3:])
+    normal = ((2 * found.places + 1) / size - 1).flip(-1)
+    normal = normal.reshape(2, *views.images.shape[3:], len(size))
+    read = grid_sample(views.images[1], normal, align_corners=False).flatten(1)
+    places = places_in_case(views, 0, points)
+    # Where all that is interpolated is inside of both crops.
+    sure = found.inside & inside_of_crop(places, crops, 0) & inside_of_crop(places, crops, 1, 2.0)
+    sure &= ((found.places >= 0) & (found.places <= size - 1)).all(-1)
+    assert sure.sum() > 50
+    torch.testing.assert_close(
+        read[sure],
+        views.images[0].flatten(1)[sure],
+        rtol=0,
+        atol=0.12 if "Elastic" in str(moves) else 5e-3,
+    )
+
+
+def test_a_point_that_the_other_view_does_not_have_is_said_to_be_outside(crops):
+    views = augment(crops, [])
+    points = torch.zeros(2, 1, crops.image.ndim - 3)
+    found = correspond(views, 0, 1, points)
+    assert found.places[0, 0, 0] == -3
+    assert not found.inside.any()
