@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from medssl.data.crops import Crops, LabeledCrops
@@ -63,7 +63,7 @@ def augment(crops: Crops, operations: Sequence[ViewOperation], *, plain_views: i
     seeds = crops.seed.T[plain_views:].flatten().tolist()
     planned = plan(operations, seeds, tuple(images.shape[3:]))
     augmented = carry_out(planned, changing.flatten(0, 1)).unflatten(0, changing.shape[:2])
-    matrix, bend = _places(planned, crops.start.transpose(0, 1), plain_views, images)
+    matrix, bend = _places(planned, crops, plain_views)
     return Views(
         images=torch.cat([plain, augmented]) if plain_views else augmented,
         volume=crops.volume,
@@ -111,13 +111,11 @@ def plan(
 
 
 def _places(
-    planned: Plan,
-    start: Int[Tensor, "view item 3"],
-    plain_views: int,
-    images: Float[Tensor, "view item channel *spatial"],
+    planned: Plan, crops: Crops, plain_views: int
 ) -> tuple[Float[Tensor, "view item 3 column"], Float[Tensor, "view item axis *control"]]:
     """Return where voxels of views lie in their cases: a matrix and a bend for each view."""
-    spatial = images.shape[3:]
+    start, axes = crops.start.transpose(0, 1), crops.axes.transpose(0, 1)
+    spatial = crops.image.shape[3:]
     dims, count = len(spatial), start.shape[0] * start.shape[1]
     rows = [plain_views * start.shape[1] + view for view in planned.moved]
     matrices = identity(count, dims)
@@ -128,8 +126,8 @@ def _places(
     middle = (torch.tensor(spatial) - 1) / 2
     linear = matrices[:, :dims, :dims]
     offset = matrices[:, :dims, dims] + middle - linear @ middle
-    matrix = torch.zeros(count, 3, dims + 1, device=start.device)
-    matrix[:, :dims] = torch.cat([linear, offset[..., None]], dim=2).to(start.device)
+    within = torch.cat([linear, offset[..., None]], dim=2).to(start.device)
+    matrix = F.one_hot(axes.flatten(0, 1), 3).float().mT @ within
     matrix[:, :, dims] += start.flatten(0, 1)
     return matrix.unflatten(0, start.shape[:2]), bends.to(start.device).unflatten(
         0, start.shape[:2]

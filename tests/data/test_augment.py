@@ -26,6 +26,7 @@ def crops(request):
     return Crops(
         image=torch.rand(3, 2, 1, *request.param, generator=generator),
         start=torch.randint(-3, 30, (3, 2, 3), generator=generator),
+        axes=torch.arange(len(request.param)).repeat(3, 2, 1),
         seed=torch.arange(6).reshape(3, 2),
         volume=torch.tensor([0, 0, 1]),
         part=torch.tensor([0, 1, 0]),

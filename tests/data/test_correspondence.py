@@ -32,7 +32,8 @@ def crops(request):
     if dims == 2:
         image = image + SLOPES[2] * start[..., 2, None, None]
     one = torch.zeros(2, dtype=torch.int64)
-    return Crops(image[:, :, None], start, torch.arange(4).reshape(2, 2), one, one, one)
+    seed, along = torch.arange(4).reshape(2, 2), torch.arange(dims).repeat(2, 2, 1)
+    return Crops(image[:, :, None], start, along, seed, one, one, one)
 
 
 def inside_of_crop(places, crops, view, margin=0.0):

@@ -23,6 +23,7 @@ class Crops(NamedTuple):
     Args:
         image: Normalized intensities.
         start: The first voxel of each view in its case, along i, j and k.
+        axes: Along which of i, j and k (0, 1, 2) each axis of a view runs.
         seed: Where the augmentation of each view begins; stays on the CPU.
         volume: Number of the case among the batch's, counted from 0.
         part: In which of the partition's parts the item lies; 0 where there is no partition.
@@ -31,6 +32,7 @@ class Crops(NamedTuple):
 
     image: Float[Tensor, "item view channel *spatial"]
     start: Int[Tensor, "item view 3"]
+    axes: Int[Tensor, "item view axis"]
     seed: Int[Tensor, "item view"]
     volume: Int[Tensor, "item"]
     part: Int[Tensor, "item"]

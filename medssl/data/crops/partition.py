@@ -85,6 +85,7 @@ class Partition:
         return Crops(
             image=stacked.unflatten(0, items),
             start=torch.tensor(starts).unflatten(0, items),
+            axes=torch.arange(self.spatial_dims).repeat(*items, 1),
             seed=torch.tensor(seeds).unflatten(0, items),
             volume=torch.zeros(self.num_parts, dtype=torch.int64),
             part=torch.arange(self.num_parts),

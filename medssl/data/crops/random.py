@@ -1,8 +1,9 @@
-"""Random: a crop a view, anywhere in the case.
+"""Random: a crop a view, anywhere in the case; one item of a case, or several.
 
 Source: the usual sampling of joint-embedding pretraining; with `shared_crop` the pairs that
 Chaitanya et al., "Contrastive learning of global and local features for medical image
-segmentation with limited annotations", NeurIPS 2020, section 3.2, contrast region by region.
+segmentation with limited annotations", NeurIPS 2020, section 3.2, contrast region by region;
+with several items the patches of a volume that Nguyen et al., "LVM-Med", NeurIPS 2023, match.
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ __all__ = ["Random"]
 
 
 class Random:
-    """One item a case; its views are crops at places of their own.
+    """Items of a case; the views of each are crops at places of their own.
 
     Slices come from those that the manifest lets take part, all views of an item from the
     same one. Blocks need their neighbors and come from anywhere. A crop that is larger than
@@ -31,6 +32,7 @@ class Random:
         root: The folder that their URIs start from.
         seed: Begins every draw.
         crop_vox: Size of a crop: two numbers for slices, three for blocks.
+        num_items: How many items a case gives.
         num_views: How many views there are of an item.
         shared_crop: Whether an item's views are cut at one place.
     """
@@ -42,11 +44,13 @@ class Random:
         seed: int,
         *,
         crop_vox: tuple[int, ...],
+        num_items: int = 1,
         num_views: int = 2,
         shared_crop: bool = False,
     ) -> None:
         self.manifest, self.root, self.seed = manifest, root, seed
         self.crop_vox = checked_crop(crop_vox)
+        self.num_items = checked_count("num_items", num_items)
         self.num_views, self.shared_crop = checked_count("num_views", num_views), shared_crop
         self.spatial_dims = len(crop_vox)
         self.subjects = manifest.codes("subject_id")
@@ -57,21 +61,25 @@ class Random:
         case = self.manifest[row]
         volume = open_cached(self.root / case.image_uri)
         slices = range(volume.shape[2]) if case.slices is None else case.slices
-        k = slices[integer(stream(self.seed, epoch, case.digest, "slice"), len(slices))]
         crops, starts, seeds = [], [], []
-        for view in range(self.num_views):
-            key = (self.seed, epoch, case.digest)
-            where = stream(*key, 0 if self.shared_crop else view)
-            sizes = zip(volume.shape, self.crop_vox, strict=False)
-            start = [*(anywhere(where, size, crop) for size, crop in sizes), k][:3]
-            crops.append(cut(volume.read, volume.shape, start, self.crop_vox))
-            starts.append(start)
-            seeds.append(seed_of(*key, view, "augmentation"))
+        for item in range(self.num_items):
+            # The first is what it would be alone.
+            key = (self.seed, epoch, case.digest, *(("item", item) if item else ()))
+            k = slices[integer(stream(*key, "slice"), len(slices))]
+            for view in range(self.num_views):
+                where = stream(*key, 0 if self.shared_crop else view)
+                sizes = zip(volume.shape, self.crop_vox, strict=False)
+                start = [*(anywhere(where, size, crop) for size, crop in sizes), k][:3]
+                crops.append(cut(volume.read, volume.shape, start, self.crop_vox))
+                starts.append(start)
+                seeds.append(seed_of(*key, view, "augmentation"))
+        items = (self.num_items, self.num_views)
         return Crops(
-            image=torch.from_numpy(np.stack(crops)[None]),
-            start=torch.tensor([starts]),
-            seed=torch.tensor([seeds]),
-            volume=torch.zeros(1, dtype=torch.int64),
-            part=torch.zeros(1, dtype=torch.int64),
-            subject=torch.from_numpy(self.subjects[[row]]),
+            image=torch.from_numpy(np.stack(crops)).unflatten(0, items),
+            start=torch.tensor(starts).unflatten(0, items),
+            axes=torch.arange(self.spatial_dims).repeat(*items, 1),
+            seed=torch.tensor(seeds).unflatten(0, items),
+            volume=torch.zeros(self.num_items, dtype=torch.int64),
+            part=torch.zeros(self.num_items, dtype=torch.int64),
+            subject=torch.from_numpy(self.subjects[[row]]).repeat(self.num_items),
         )

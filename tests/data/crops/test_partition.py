@@ -54,3 +54,10 @@ def test_the_views_of_an_item_share_the_slice_but_not_the_place(cohort, where):
 def test_fewer_slices_than_parts_are_refused_before_any_is_read(cohort):
     with pytest.raises(DataError, match=r"num_parts=9 .* 1 of 5 .* case1 has shape \[9, 16, 8\]"):
         made(cohort, (4, 4), num_parts=9)
+
+
+def test_a_crop_begins_where_it_says(cohort, where):
+    for crop_vox in ((4, 4), (4, 3, 2)):
+        crops = made(cohort, crop_vox)[1, 3]
+        for image, start in zip(crops.image.flatten(0, 1), crops.start.flatten(0, 1), strict=True):
+            assert where(image).min(axis=0).tolist() == start.tolist()

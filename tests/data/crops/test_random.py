@@ -39,3 +39,21 @@ def test_views_differ_in_the_seed_of_their_augmentation(cohort):
 def test_no_views_are_refused(cohort):
     with pytest.raises(ValueError, match="num_views must be at least 1, got 0"):
         Random(cohort.manifest, cohort.root, 0, crop_vox=(4, 4), num_views=0)
+
+
+@pytest.mark.parametrize("crop_vox", [(4, 4), (4, 4, 4)])
+def test_several_items_are_patches_of_one_case_and_the_first_is_what_it_is_alone(cohort, crop_vox):
+    one = Random(cohort.manifest, cohort.root, 0, crop_vox=crop_vox)[3, 3]
+    several = Random(cohort.manifest, cohort.root, 0, crop_vox=crop_vox, num_items=4)[3, 3]
+    assert all(torch.equal(few[:1], many[:1]) for few, many in zip(one, several, strict=True))
+    assert several.image.shape[:2] == (4, 2)
+    assert len(torch.unique(several.start.flatten(0, 1), dim=0)) > 4
+    assert several.subject.tolist() == one.subject.tolist() * 4
+    assert several.volume.tolist() == [0] * 4
+
+
+def test_a_crop_begins_where_it_says(cohort, where):
+    for crop_vox in ((4, 4), (4, 3, 5)):
+        crops = Random(cohort.manifest, cohort.root, 0, crop_vox=crop_vox, num_items=3)[1, 3]
+        for image, start in zip(crops.image.flatten(0, 1), crops.start.flatten(0, 1), strict=True):
+            assert where(image).min(axis=0).tolist() == start.tolist()

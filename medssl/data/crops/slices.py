@@ -1,0 +1,133 @@
+"""Slices: of any of a volume's three planes, with their neighbors as channels if asked for.
+
+Source: slices of all orientations as 2-D images, as Nguyen et al., "LVM-Med", NeurIPS 2023, take
+them; a slice between its neighbors is the 2.5-D input of Roth et al., "A new 2.5D representation
+for lymph node detection using random sets of deep convolutional neural network observations",
+MICCAI 2014.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Shaped
+
+from medssl.data.cache import Cached, open_cached
+from medssl.data.crops import Crops
+from medssl.data.crops._cutting import anywhere, checked_count, cut
+from medssl.data.manifest import Case, Manifest
+from medssl.data.randomness import integer, seed_of, stream
+from medssl.errors import DataError
+
+__all__ = ["Slices"]
+
+Plane = Literal["sagittal", "coronal", "axial"]
+ACROSS: dict[Plane, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
+
+
+class Slices:
+    """One item a case: crops of one slice, as `crop_vox` along the two axes that are left.
+
+    The plane is drawn anew for each item. Neighbors beyond the volume are zeros, as what lies
+    beyond its plane is. Slices that the manifest lets take part are axial ones.
+
+    Args:
+        manifest: The cases, cached.
+        root: The folder that their URIs start from.
+        seed: Begins every draw.
+        crop_vox: Size of a crop along the earlier and the later axis of its plane.
+        planes: Of which it may be.
+        thickness: Slices of a stack, an odd number; each is a channel.
+        num_views: How many views there are of an item.
+        shared_crop: Whether an item's views are cut at one place.
+    """
+
+    spatial_dims = 2
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        root: Path,
+        seed: int,
+        *,
+        crop_vox: tuple[int, ...],
+        planes: tuple[Plane, ...] = ("sagittal", "coronal", "axial"),
+        thickness: int = 1,
+        num_views: int = 2,
+        shared_crop: bool = False,
+    ) -> None:
+        if len(crop_vox) != 2 or min(crop_vox) < 1:
+            msg = f"crop_vox must be 2 counts for slices, got {crop_vox}"
+            raise ValueError(msg)
+        if thickness < 1 or thickness % 2 == 0:
+            msg = f"thickness must be an odd number of slices, got {thickness}"
+            raise ValueError(msg)
+        if not planes or len(set(planes)) < len(planes):
+            msg = f"planes must be some of {[*ACROSS]}, each once, got {planes}"
+            raise ValueError(msg)
+        if planes != ("axial",):
+            _check_whole(manifest, planes)
+        self.manifest, self.root, self.seed = manifest, root, seed
+        self.crop_vox, self.planes, self.thickness = crop_vox, planes, thickness
+        self.num_views, self.shared_crop = checked_count("num_views", num_views), shared_crop
+        self.subjects = manifest.codes("subject_id")
+
+    def __getitem__(self, draw: tuple[int, int]) -> Crops:
+        """Return the views of a slice of case `row` in `epoch`."""
+        epoch, row = draw
+        case = self.manifest[row]
+        volume = open_cached(self.root / case.image_uri)
+        key = (self.seed, epoch, case.digest)
+        chosen = stream(*key, "slice")
+        across = ACROSS[self.planes[integer(chosen, len(self.planes))]]
+        allowed = self._allowed(case, volume, across)
+        middle = allowed[integer(chosen, len(allowed))]
+        axes = [axis for axis in range(3) if axis != across]
+        crops, starts = [], []
+        for view in range(self.num_views):
+            where = stream(*key, 0 if self.shared_crop else view)
+            start = [0, 0, 0]
+            start[across] = middle
+            for axis, crop in zip(axes, self.crop_vox, strict=True):
+                start[axis] = anywhere(where, volume.shape[axis], crop)
+            crops.append(self._cut(volume, start, across))
+            starts.append(start)
+        seeds = [seed_of(*key, view, "augmentation") for view in range(self.num_views)]
+        return Crops(
+            image=torch.from_numpy(np.stack(crops)[None]),
+            start=torch.tensor([starts]),
+            axes=torch.tensor(axes).repeat(1, self.num_views, 1),
+            seed=torch.tensor([seeds]),
+            volume=torch.zeros(1, dtype=torch.int64),
+            part=torch.zeros(1, dtype=torch.int64),
+            subject=torch.from_numpy(self.subjects[[row]]),
+        )
+
+    def _allowed(self, case: Case, volume: Cached, across: int) -> Sequence[int]:
+        """Return the slices that may be in the middle of a stack."""
+        is_whole = case.slices is None or across != ACROSS["axial"]
+        return range(volume.shape[across]) if is_whole else list(case.slices or ())
+
+    def _cut(
+        self, volume: Cached, start: Sequence[int], across: int
+    ) -> Shaped[np.ndarray, "channel *plane"]:
+        """Read a stack around a slice; its slices are channels, a channel of the volume's each."""
+        block, begin = [*self.crop_vox], [*start]
+        block.insert(across, self.thickness)
+        begin[across] -= self.thickness // 2
+        piece = cut(volume.read, volume.shape, begin, (block[0], block[1], block[2]))
+        stack = np.moveaxis(piece, 1 + across, 1)
+        return np.ascontiguousarray(stack.reshape(-1, *stack.shape[2:]))
+
+
+def _check_whole(manifest: Manifest, planes: tuple[Plane, ...]) -> None:
+    kept = manifest.table["slices"].to_pylist()
+    if some := [row for row, slices in enumerate(kept) if slices is not None]:
+        msg = (
+            f"slices: {len(some)} of {len(kept)} cases were reduced to some of their axial slices, "
+            f"the first {manifest[some[0]].case_id}, which says nothing of the others of {planes}; "
+            "set planes to [axial]"
+        )
+        raise DataError(msg)
