@@ -176,7 +176,7 @@ SMALL = {
     "log_every": 1,
 }
 CONFIGS = Path(__file__).parents[2] / "configs" / "pretrain"
-CHAINS = [["simclr"], ["dcl"], ["vicreg"], ["barlow_twins"]]
+CHAINS = [["simclr"], ["dcl"], ["vicreg"], ["barlow_twins"], ["slices_all_planes"]]
 CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
 CHAINS += [["hippocampus_global", "hippocampus_local"]]
 
