@@ -127,11 +127,11 @@ def _places(
     linear = matrices[:, :dims, :dims]
     offset = matrices[:, :dims, dims] + middle - linear @ middle
     within = torch.cat([linear, offset[..., None]], dim=2).to(start.device)
-    matrix = F.one_hot(axes.flatten(0, 1), 3).float().mT @ within
+    rows_of = axes.flatten(0, 1)[..., None].expand_as(within)
+    matrix = within.new_zeros(count, 3, dims + 1).scatter(1, rows_of, within)
     matrix[:, :, dims] += start.flatten(0, 1)
-    return matrix.unflatten(0, start.shape[:2]), bends.to(start.device).unflatten(
-        0, start.shape[:2]
-    )
+    shape = start.shape[:2]
+    return matrix.unflatten(0, shape), bends.to(start.device).unflatten(0, shape)
 
 
 @torch.no_grad()

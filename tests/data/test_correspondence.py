@@ -1,10 +1,12 @@
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import grid_sample
 
-from medssl.data.augment import augment
+from medssl.data.augment import _places, augment, plan
 from medssl.data.correspondence import correspond, grid, places_in_case
 from medssl.data.crops import Crops
+from medssl.data.views import Views
 from medssl.data.views.affine import Affine
 from medssl.data.views.crop_resize import CropResize
 from medssl.data.views.elastic import Elastic
@@ -91,6 +93,30 @@ def test_the_other_view_read_at_the_places_that_correspond_is_this_view(crops, m
         rtol=0,
         atol=0.12 if "Elastic" in str(moves) else 5e-3,
     )
+
+
+def test_the_strongest_bend_is_undone(crops):
+    views = augment(crops, [Elastic(strength=(0.39, 0.39))])
+    points = grid(views)
+    there = places_in_case(views, 1, correspond(views, 0, 1, points).places)
+    torch.testing.assert_close(there, places_in_case(views, 0, points), rtol=0, atol=1e-3)
+
+
+def test_everything_happens_on_the_device_of_the_crops(crops):
+    views = augment(crops, MOVES["all"], plain_views=1)
+    planned = plan(MOVES["all"], crops.seed.T[1:].flatten().tolist(), views.images.shape[3:])
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        there = crops._replace(
+            **{
+                name: mode.from_tensor(getattr(crops, name)).to("cuda")
+                for name in ("start", "axes")
+            }
+        )
+        places = _places(planned, there, 1)
+        moved = Views(*(mode.from_tensor(part).to("cuda") for part in views))
+        found = correspond(moved, 0, 1, grid(moved))
+    assert {part.device.type for part in (*places, *found)} == {"cuda"}
+    assert [part.shape for part in places] == [views.matrix.shape, views.bend.shape]
 
 
 def test_a_point_that_the_other_view_does_not_have_is_said_to_be_outside(crops):
