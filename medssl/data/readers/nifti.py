@@ -52,6 +52,7 @@ class Nifti:
         try:
             voxels = np.asanyarray(image.dataobj if frame is None else image.dataobj[..., frame])
         except (EOFError, OSError, ValueError, zlib.error) as error:
+            _PACKED.forget()  # where it stopped is not known
             sentence = f"its voxels cannot be read ({type(error).__name__}): cut off or damaged"
             raise RefusedError(Code.TRUNCATED, sentence, path) from error
         return Volume(voxels[None], np.asarray(image.affine, dtype=np.float64))
@@ -125,10 +126,14 @@ class _Packed(threading.local):
         found = path.stat() if path.is_file() else None
         stamp = found and (path, found.st_size, found.st_mtime_ns)
         if self._image is None or stamp != self._stamp:
-            self._stamp = self._image = None
+            self.forget()
             self._image = _load(path, is_kept_open=True)
             self._stamp = stamp
         return self._image
+
+    def forget(self) -> None:
+        """Let go of the file."""
+        self._stamp = self._image = None
 
 
 _PACKED = _Packed()
