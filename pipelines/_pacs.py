@@ -2,6 +2,7 @@
 
 from collections import Counter
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 
 from medssl.config import pacs as schema
@@ -12,7 +13,7 @@ from medssl.data.pacs.dimse import Peer, open_dimse
 from medssl.data.pacs.query import Query, find_series, find_studies
 from medssl.data.pacs.received import Received
 from medssl.data.pacs.transfer import bring, failures, lacking
-from medssl.errors import DataError
+from medssl.errors import ConfigError, DataError
 from pipelines._hidden import place_of
 from pipelines._progress import track
 
@@ -79,20 +80,8 @@ def _report(pacs: Pacs, failed: Counter[str], num_all: int, *, is_error: bool) -
 
 def _opened(asked: schema.Pacs) -> AbstractContextManager[Pacs]:
     if asked.dicomweb is not None:
-        web = asked.dicomweb
-        site = Site(url=web.url, credentials=web.credentials, timeout_s=web.timeout_s)
-        return open_dicomweb(site)
-    if asked.dimse is None:  # which the schema does not allow
-        msg = "pacs: expected one of dimse, dicomweb"
-        raise DataError(msg)
-    own = asked.dimse
-    peer = Peer(
-        host=own.host,
-        port=own.port,
-        called_ae=own.called_ae,
-        calling_ae=own.calling_ae,
-        listen_host=own.listen_host,
-        listen_port=own.listen_port,
-        timeout_s=own.timeout_s,
-    )
-    return open_dimse(peer)
+        return open_dicomweb(Site(**asdict(asked.dicomweb)))
+    if asked.dimse is not None:
+        return open_dimse(Peer(**asdict(asked.dimse)))
+    msg = "pacs: expected exactly one of dimse, dicomweb"  # which the schema has seen to
+    raise ConfigError(msg)

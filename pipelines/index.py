@@ -20,7 +20,14 @@ from medssl.data.archive.cases import refuse, take
 from medssl.data.archive.days import study_days
 from medssl.data.archive.labels import Pairing, check_grid
 from medssl.data.archive.ledger import Ledger, Use
-from medssl.data.archive.measure import Misread, cost_bytes, measure_unit, recall, remember
+from medssl.data.archive.measure import (
+    Misread,
+    cost_bytes,
+    is_seen,
+    measure_unit,
+    recall,
+    remember,
+)
 from medssl.data.archive.objects import TABLE, Objects, object_table, with_objects
 from medssl.data.archive.private import KEY, LOOKS, open_private, write_files
 from medssl.data.archive.pseudonyms import Pseudonyms, make_key, read_key
@@ -154,7 +161,7 @@ class _Work:
             label="volumes",
             unit="files",
             steps=lambda item: 0 if item[0].frame else len(item[0].files),
-            size_bytes=lambda item: 2 * item[0].num_voxels,
+            size_bytes=lambda item: 0 if is_seen(item[0]) else 2 * item[0].num_voxels,
         )
         for unit, found in shown:
             remember(unit, found, self.ledger)

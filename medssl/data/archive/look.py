@@ -1,4 +1,4 @@
-"""One look at a file: what its header says, as far as no other file is needed to say it."""
+"""One look at a file: what it says and holds, as far as no other file is needed to tell."""
 
 import json
 import os

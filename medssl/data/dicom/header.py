@@ -4,9 +4,7 @@ Source: DICOM PS3.3 2024, C.7.6.2 (image plane), C.7.6.3 (image pixel); PS3.10 7
 """
 
 import os
-import zlib
 from collections.abc import Container, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +18,7 @@ from medssl.data.dicom import annotation
 from medssl.data.dicom.bounded import open_bounded, read_head
 from medssl.data.dicom.content import TAGS as CONTENT
 from medssl.data.dicom.content import content
+from medssl.data.dicom.damage import refusing_damage
 from medssl.data.dicom.elements import (
     Said,
     attributes,
@@ -35,7 +34,7 @@ from medssl.data.dicom.frames import ENHANCED, GROUPS, frames_of
 from medssl.data.dicom.mosaic import is_mosaic, tiles_of
 from medssl.data.dicom.native import Behind, Native, find_frames, find_native
 from medssl.data.dicom.plain import Beginning, plain_header, read_beginning
-from medssl.data.dicom.quiet import DAMAGE, quietly
+from medssl.data.dicom.quiet import quietly
 from medssl.data.verdicts import Code, RefusedError
 
 TAGS = (
@@ -151,30 +150,6 @@ def read_headers(
     with refusing_damage():
         headers = _read(path, only, beginning or read_beginning(path))
         return [h for h in headers if only is None or h.flaw or h.image in only]
-
-
-@contextmanager
-def refusing_damage() -> Iterator[None]:
-    """Turn what reading a header raises, of one that is none, into a refusal."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise RefusedError(Code.UNREADABLE, "there is no such file") from error
-    except PermissionError as error:
-        raise RefusedError(Code.UNREADABLE, "reading it is not permitted") from error
-    except InvalidDicomError as error:
-        raise RefusedError(
-            Code.NOT_AN_IMAGE, "no DICOM file, and its name says no other format"
-        ) from error
-    except EOFError as error:
-        raise RefusedError(Code.TRUNCATED, "the DICOM header ends early") from error
-    except zlib.error as error:
-        raise RefusedError(Code.TRUNCATED, "the deflated DICOM file ends early") from error
-    except RefusedError:
-        raise
-    except DAMAGE as error:
-        sentence = f"the DICOM header cannot be read ({type(error).__name__})"
-        raise RefusedError(Code.UNREADABLE, sentence) from error
 
 
 def _read(path: Path, only: Container[int | None] | None, beginning: Beginning) -> list[Header]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pydicom
 
+from medssl.data.dicom.damage import refusing_damage
 from medssl.data.dicom.elements import text
-from medssl.data.dicom.header import read_dataset, refusing_damage
+from medssl.data.dicom.header import read_dataset
 from medssl.data.dicom.quiet import quietly
 from medssl.data.dicom.regions import (
     Classes,

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from medssl.data.dicom.header import read_dataset, refusing_damage
+from medssl.data.dicom.damage import refusing_damage
+from medssl.data.dicom.header import read_dataset
 from medssl.data.dicom.quiet import quietly
 from medssl.data.dicom.regions import Classes, is_structure_set
 from medssl.data.readers._canvas import Canvas
