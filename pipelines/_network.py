@@ -6,6 +6,7 @@ from typing import Any
 
 from medssl.config.component import Component, build, described, recall
 from medssl.config.stages.finetune import Init
+from medssl.data.crops import CropSource
 from medssl.errors import ConfigError, DataError
 from medssl.heads.segmentation import SegmentationHead
 from medssl.models.export import coverage_table, load_part, read_card
@@ -65,6 +66,33 @@ def plan_network(
         msg = "encoder: required unless init brings one"
         raise ConfigError(msg)
     return Architecture(chosen, found["decoder"] or plain)
+
+
+def check_fits(encoder: Component, network: Any, crops: str, source: CropSource) -> None:
+    """Refuse an encoder that is for other images than the crops are.
+
+    Args:
+        encoder: As the config or a card says.
+        network: Built of it.
+        crops: What the crops are called in the config.
+        source: The crops.
+
+    Raises:
+        ConfigError: If axes or channels differ.
+    """
+    if network.spatial_dims != source.spatial_dims:
+        msg = (
+            f"encoder {encoder.name} takes images of {network.spatial_dims} axes, crops {crops} "
+            f"has {source.spatial_dims}; set spatial_dims of either"
+        )
+        raise ConfigError(msg)
+    takes = encoder.params.get("in_channels", source.in_channels)
+    if takes != source.in_channels:
+        msg = (
+            f"encoder {encoder.name} takes {takes} channels, crops {crops} has "
+            f"{source.in_channels}; set encoder.in_channels to it"
+        )
+        raise ConfigError(msg)
 
 
 def load_weights(network: DenseNetwork, init: Init | None, *, from_scratch: bool) -> str:

@@ -201,7 +201,7 @@ def duration(seconds: float) -> str:
 def _pretraining(cfg: Any, manifest: Manifest) -> Parts:
     source = build(cfg.crops, manifest, cfg.manifest.parent, cfg.seed)
     fabric = pretrain.start_ranks(cfg)
-    networks = pretrain.make_networks(cfg, spatial_dims=source.spatial_dims)
+    networks = pretrain.make_networks(cfg, source)
     method = build(cfg.method, *networks.parts.values())
     place(method, fabric)
     return Parts(method, pretrain.Batches(cfg, fabric, manifest, source).starting_at(0), fabric)

@@ -17,10 +17,9 @@ from medssl.config.component import build
 from medssl.config.load import dump
 from medssl.config.stages.finetune import Finetune
 from medssl.data.augment import augment_labeled
-from medssl.data.crops import LabeledCrops
+from medssl.data.crops import CropSource, LabeledCrops
 from medssl.data.sampling import Epochs, loader
 from medssl.data.views import LabeledViews
-from medssl.errors import ConfigError
 from medssl.inference.sliding_window import SlidingWindow
 from medssl.methods.segmentation import Segmentation
 from medssl.models.export import check_unseen, seen_cases, write_export
@@ -34,7 +33,7 @@ from pipelines._extra_steps import extra_steps
 from pipelines._figures import draw_curves
 from pipelines._labeled import Cases, check_labels, choose, validation_dice
 from pipelines._mask_figures import draw_planes, middle_planes
-from pipelines._network import Architecture, load_weights, plan_network
+from pipelines._network import Architecture, check_fits, load_weights, plan_network
 from pipelines._progress import track
 from pipelines._records import record_of
 from pipelines._runs import contract_of, identify, is_done, provenance
@@ -62,7 +61,7 @@ def run(cfg: Finetune) -> None:
     batches = Batches(cfg, cases, fabric)
 
     # Model
-    model = make_model(cfg, cases, batches.spatial_dims)
+    model = make_model(cfg, cases, batches.source)
     method = Segmentation(model.network, objective=build(cfg.objective))
     place(method, fabric)
 
@@ -128,22 +127,17 @@ class Model(NamedTuple):
     coverage: str
 
 
-def make_model(cfg: Finetune, cases: Cases, spatial_dims: int) -> Model:
+def make_model(cfg: Finetune, cases: Cases, source: CropSource) -> Model:
     """Build the network and fill it from the export, if it is to start from one.
 
     Raises:
-        ConfigError: If it has other axes than the crops.
+        ConfigError: If its encoder is for other images than the crops are.
         DataError: If the export was trained on a held-out subject, or fills too little.
     """
     torch.manual_seed(cfg.seed)
     architecture = plan_network(cfg.encoder, cfg.decoder, cfg.init)
     network = architecture.network(len(cfg.classes) + 1)
-    if network.encoder.spatial_dims != spatial_dims:
-        msg = (
-            f"encoder {architecture.encoder.name} has {network.encoder.spatial_dims} spatial axes, "
-            f"crops {cfg.crops.name} has {spatial_dims}; set spatial_dims of either"
-        )
-        raise ConfigError(msg)
+    check_fits(architecture.encoder, network.encoder, cfg.crops.name, source)
     if cfg.init and not cfg.from_scratch:
         check_unseen(cfg.init.export, cases.held_out.table)
     return Model(
@@ -157,7 +151,6 @@ class Batches:
     def __init__(self, cfg: Finetune, cases: Cases, fabric: Any) -> None:
         self.cfg, self.fabric = cfg, fabric
         self.source = build(cfg.crops, cases.train, cases.root, cfg.seed)
-        self.spatial_dims: int = self.source.spatial_dims
         self.subjects = cases.train.codes("subject_id")
         self.operations = tuple(build(operation) for operation in cfg.views)
 

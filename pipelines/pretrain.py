@@ -18,7 +18,7 @@ from medssl.config.component import Component, build, described, recall
 from medssl.config.load import dump
 from medssl.config.stages.pretrain import Init, Pretrain
 from medssl.data.augment import augment
-from medssl.data.crops import Crops
+from medssl.data.crops import Crops, CropSource
 from medssl.data.manifest import Manifest, read_manifest
 from medssl.data.sampling import Epochs, loader
 from medssl.data.views import Views
@@ -30,6 +30,7 @@ from medssl.training.checkpoint import StateFolder
 from medssl.training.fabric import place, start
 from medssl.training.loop import Hook
 from pipelines._figures import draw_curves, draw_views
+from pipelines._network import check_fits
 from pipelines._progress import track
 from pipelines._records import record_of
 from pipelines._runs import contract_of, identify, is_done, provenance
@@ -59,7 +60,7 @@ def run(cfg: Pretrain) -> None:
     # Model
     fabric = start_ranks(cfg)
     torch.manual_seed(cfg.seed)
-    networks = make_networks(cfg, spatial_dims=source.spatial_dims)
+    networks = make_networks(cfg, source)
     method = build(cfg.method, *networks.parts.values())
     place(method, fabric)
 
@@ -153,23 +154,18 @@ class Networks:
         }
 
 
-def make_networks(cfg: Pretrain, *, spatial_dims: int) -> Networks:
+def make_networks(cfg: Pretrain, source: CropSource) -> Networks:
     """Build encoder and decoder, from the config or as an export's card says; fill the latter.
 
     Raises:
-        ConfigError: If the encoder is not for images of `spatial_dims` axes.
+        ConfigError: If the encoder is for other images than the crops are.
         DataError: If the export has no such part, or it fills too little.
     """
     brought = {part: brought_by(cfg.init, part) for part in cfg.init.parts} if cfg.init else {}
     named = {"encoder": cfg.encoder, "decoder": cfg.decoder} | brought
     components = {part: component for part, component in named.items() if component}
     encoder = build(components["encoder"])
-    if encoder.spatial_dims != spatial_dims:
-        msg = (
-            f"encoder {components['encoder'].name} takes images of {encoder.spatial_dims} axes, "
-            f"crops {cfg.crops.name} has {spatial_dims}; set spatial_dims of either"
-        )
-        raise ConfigError(msg)
+    check_fits(components["encoder"], encoder, cfg.crops.name, source)
     parts = {"encoder": encoder}
     if "decoder" in components:
         shape = (encoder.channels, encoder.strides, encoder.spatial_dims)

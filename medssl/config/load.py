@@ -69,7 +69,11 @@ def _override(text: str) -> dict[str, Any]:
     if not equals:
         msg = f"--set takes KEY=VALUE, got {text!r}"
         raise ConfigError(msg)
-    return {key: yaml.safe_load(value)}
+    try:
+        return {key: yaml.safe_load(value)}
+    except yaml.YAMLError as error:
+        msg = f"--set {key}: expected a value in YAML, got {value!r}: {error}"
+        raise ConfigError(" ".join(msg.split())) from error
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -352,5 +352,7 @@ def test_a_config_that_contradicts_itself_is_refused(tmp_path, overrides, messag
 
 
 def test_crops_of_other_axes_than_the_networks_are_refused(cohort):
-    with pytest.raises(ConfigError, match=r"encoder unet has 3 spatial axes, crops labeled has 2"):
+    with pytest.raises(
+        ConfigError, match=r"encoder unet takes images of 3 axes, crops labeled has 2"
+    ):
         run(config(cohort, "crops.crop_vox=[12, 12]"))

@@ -256,6 +256,8 @@ def test_a_later_export_lists_whom_the_earlier_one_saw(cache):
         (["encoder=null", "init={export: nowhere}"], r"there is no file nowhere/weights"),
         (["manifest=nowhere.parquet"], r"there is no file nowhere\.parquet"),
         (["encoder.spatial_dims=2"], r"small_conv takes images of 2 axes, crops random has 3"),
+        (["encoder.in_channels=3"], r"small_conv takes 3 channels, crops random has 1; set enc"),
+        (["optim={"], r"--set optim: expected a value in YAML, got '\{': "),
         (["fabric.devices=3"], r"batch_size must divide among 3 ranks, got 4"),
     ],
 )

@@ -49,9 +49,15 @@ class LabeledCrops(NamedTuple):
 
 @runtime_checkable
 class CropSource(Protocol):
-    """Pieces of the cases of a manifest; `spatial_dims` is 3 for crops, 2 for slices."""
+    """Pieces of the cases of a manifest.
+
+    Attributes:
+        spatial_dims: 3 for crops, 2 for slices.
+        in_channels: Of a piece.
+    """
 
     spatial_dims: int
+    in_channels: int
 
     def __getitem__(self, draw: tuple[int, int]) -> Crops | LabeledCrops:
         """Return the pieces of case `row` in `epoch`, as a batch of one case."""

@@ -40,6 +40,8 @@ class Labeled:
             each class of the case being as likely; the others may lie anywhere.
     """
 
+    in_channels = 1
+
     def __init__(
         self,
         manifest: Manifest,

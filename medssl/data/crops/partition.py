@@ -43,6 +43,8 @@ class Partition:
         shared_crop: Whether an item's views are cut at one place.
     """
 
+    in_channels = 1
+
     def __init__(
         self,
         manifest: Manifest,

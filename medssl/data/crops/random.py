@@ -37,6 +37,8 @@ class Random:
         shared_crop: Whether an item's views are cut at one place.
     """
 
+    in_channels = 1
+
     def __init__(
         self,
         manifest: Manifest,

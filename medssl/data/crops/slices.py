@@ -71,6 +71,7 @@ class Slices:
             _check_whole(manifest, planes)
         self.manifest, self.root, self.seed = manifest, root, seed
         self.crop_vox, self.planes, self.thickness = crop_vox, planes, thickness
+        self.in_channels = thickness
         self.num_views, self.shared_crop = checked_count("num_views", num_views), shared_crop
         self.subjects = manifest.codes("subject_id")
 

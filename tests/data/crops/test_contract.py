@@ -46,7 +46,7 @@ def test_a_draw_is_a_batch_of_one_case(cohort, name, crop_vox):
     assert isinstance(source, CropSource)
     assert source.spatial_dims == len(crop_vox)
     crops = source[3, 1]
-    assert tuple(crops.image.shape[-len(crop_vox) :]) == crop_vox
+    assert tuple(crops.image.shape[-len(crop_vox) - 1 :]) == (source.in_channels, *crop_vox)
     assert crops.image.dtype == torch.float32
     assert {len(field) for field in crops} == {len(crops.seed)}
     assert len(torch.unique(crops.seed)) == crops.seed.numel()

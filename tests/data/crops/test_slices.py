@@ -46,7 +46,9 @@ def test_a_stack_has_the_neighbors_of_its_slice_as_channels(cohort, plane):
                     + np.indices(case.shape)[2], 2)  # fmt: skip
     seen = set()
     for epoch in range(40):
-        crops = made(cohort, planes=(plane,), thickness=5, num_views=1)[epoch, 1]
+        source = made(cohort, planes=(plane,), thickness=5, num_views=1)
+        crops = source[epoch, 1]
+        assert source.in_channels == 5
         start = crops.start[0, 0].numpy().copy()
         assert crops.image.shape == (1, 1, 5, 4, 3)
         for channel in range(5):
