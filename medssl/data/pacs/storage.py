@@ -5,6 +5,7 @@ Source: DICOM PS3.4 2024, B (storage), C.4.2 (C-MOVE).
 
 import queue
 import socket
+import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -69,6 +70,7 @@ class Wires:
 
     def __init__(self) -> None:
         self._open: list[socket.socket] = []
+        self._lock = threading.Lock()  # a server takes each connection on a thread of its own
 
     def opened(self, event: Event) -> None:
         """Keep a new one, and have it send at once.
@@ -77,13 +79,15 @@ class Wires:
         """
         wire = event.assoc.dul.socket
         if wire is not None and wire.socket is not None:
+            with self._lock:
+                self._open = [one for one in self._open if one.fileno() != -1] + [wire.socket]
             wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._open = [one for one in self._open if one.fileno() != -1] + [wire.socket]
 
     def close(self) -> None:
         """Close those that are still open."""
-        for wire in self._open:
-            wire.close()
+        with self._lock:
+            for wire in self._open:
+                wire.close()
 
 
 @contextmanager
