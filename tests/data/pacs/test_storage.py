@@ -4,6 +4,10 @@ import threading
 import time
 from types import SimpleNamespace
 
+import pytest
+from pynetdicom import evt
+from pynetdicom.events import Event
+
 from medssl.data.pacs.storage import Wires
 
 
@@ -26,7 +30,7 @@ class Socket:
 
 def opened(wires, connection):
     held = SimpleNamespace(socket=SimpleNamespace(socket=connection))
-    wires.opened(SimpleNamespace(assoc=SimpleNamespace(dul=held)))
+    wires.opened(Event(SimpleNamespace(dul=held), evt.EVT_CONN_OPEN, {}))
 
 
 def test_of_connections_that_come_at_once_each_is_closed_in_the_end():
@@ -44,11 +48,11 @@ def test_of_connections_that_come_at_once_each_is_closed_in_the_end():
 def test_one_that_cannot_be_told_to_send_at_once_is_closed_all_the_same():
     class Gone(Socket):
         def setsockopt(self, *option):
-            raise OSError
+            msg = "no such connection"
+            raise OSError(msg)
 
     wires, gone = Wires(), Gone()
-    try:
+    with pytest.raises(OSError, match="no such connection"):
         opened(wires, gone)
-    except OSError:
-        wires.close()
+    wires.close()
     assert not gone.is_open
