@@ -161,6 +161,7 @@ class Batches:
             num_steps=num_steps,
             batch_size=self.cfg.optim.batch_size,
             seed=self.cfg.seed,
+            last_batch=self.cfg.optim.last_batch,
             start_step=start_step,
             rank=self.fabric.global_rank,
             num_ranks=self.fabric.world_size,

@@ -218,6 +218,7 @@ class Batches:
             num_steps=self.cfg.optim.num_steps,
             batch_size=self.cfg.optim.batch_size,
             seed=self.cfg.seed,
+            last_batch=self.cfg.optim.last_batch,
             start_step=step,
             rank=self.fabric.global_rank,
             num_ranks=self.fabric.world_size,

@@ -53,13 +53,24 @@ class Fabric:
 
 @config
 class Optim:
-    """How the weights move; `batch_size` is all ranks' together."""
+    """How the weights move.
+
+    Args:
+        optimizer: Of the weights that are not frozen.
+        schedule: Of its rate.
+        clip_norm: Longest gradient that is followed as it is.
+        num_steps: Of the whole run.
+        batch_size: Cases a step, of all ranks together.
+        last_batch: Whether cases that do not fill an epoch's last batch sit it out (`drop`) or
+            are carried over to the next epoch's first (`carry`).
+    """
 
     optimizer: Optimizer = Component(name="adamw")
     schedule: Schedule = Component(name="constant")
     clip_norm: Positive = 12.0
     num_steps: Count = 100
     batch_size: Count = 8
+    last_batch: Literal["drop", "carry"] = "drop"
 
 
 def stages() -> list[str]:

@@ -75,20 +75,63 @@ def test_fewer_cases_than_a_batch_holds_come_again_in_the_next_epochs(cases, bat
     assert Counter(row for _, row in draws[: whole * cases]) == dict.fromkeys(range(cases), whole)
 
 
-@pytest.mark.parametrize(("cases", "batch_size"), [(10, 3), (10, 10), (2, 8)])
-def test_a_later_start_gives_the_tail_of_the_whole_run(cases, batch_size):
-    whole = list(Epochs(np.arange(cases), 17, batch_size, seed=5))
-    for start in (0, 1, 3, 8, 16, 17, 20):
-        tail = Epochs(np.arange(cases), 17, batch_size, seed=5, start_step=start)
+@settings(deadline=None)
+@given(subjects, st.integers(1, 8), st.integers(0, 3))
+def test_what_is_carried_over_is_in_each_epoch_once(numbers, batch_size, seed):
+    size = min(batch_size, len(numbers))
+    batches = list(Epochs(np.array(numbers), 40, size, seed, last_batch="carry"))
+    draws = list(chain.from_iterable(batches))
+    assert {len(batch) for batch in batches} == {size}
+    assert [epoch for epoch, _ in draws] == [draw // len(numbers) for draw in range(40 * size)]
+    whole = len(draws) // len(numbers)
+    epochs = [draws[len(numbers) * epoch :][: len(numbers)] for epoch in range(whole)]
+    assert all(sorted(row for _, row in one) == [*range(len(numbers))] for one in epochs)
+
+
+def test_what_is_carried_over_meets_other_subjects():
+    # 21 cases of 7 subjects in batches of 4: an epoch has 5 and a case over, or 4 whole ones.
+    numbers = np.arange(21) % 7
+    batches = list(Epochs(numbers, 300, 4, seed=0, last_batch="carry"))
+    across = [batch for batch in batches if len({epoch for epoch, _ in batch}) == 2]
+    assert len(across) > 40
+    for batch in batches:
+        assert len({numbers[row] for _, row in batch}) == 4
+
+
+def test_each_case_is_as_often_among_those_carried_over():
+    counts = Counter(
+        row
+        for batch in Epochs(TEN, 2500, 4, seed=0, last_batch="carry")
+        for epoch, row in batch
+        if epoch < max(epoch for epoch, _ in batch)
+    )
+    assert set(counts) == set(range(10))
+    assert max(counts.values()) < 1.5 * min(counts.values())
+
+
+def test_where_epochs_are_whole_batches_nothing_is_carried_over():
+    assert list(Epochs(TEN, 20, 5, 0, last_batch="carry")) == list(Epochs(TEN, 20, 5, 0))
+
+
+@pytest.mark.parametrize("last_batch", ["drop", "carry"])
+@pytest.mark.parametrize(("cases", "batch_size"), [(10, 3), (10, 10), (2, 8), (5, 4)])
+def test_a_later_start_gives_the_tail_of_the_whole_run(cases, batch_size, last_batch):
+    whole = list(Epochs(np.arange(cases), 17, batch_size, seed=5, last_batch=last_batch))
+    for start in range(21):
+        tail = Epochs(
+            np.arange(cases), 17, batch_size, seed=5, last_batch=last_batch, start_step=start
+        )
         assert list(tail) == whole[start:]
         assert len(tail) == len(whole[start:])
 
 
+@pytest.mark.parametrize("last_batch", ["drop", "carry"])
 @pytest.mark.parametrize("cases", [2, 10])
-def test_the_ranks_share_the_batches_of_one_process(cases):
-    whole = list(Epochs(np.arange(cases), 9, 6, seed=0))
+def test_the_ranks_share_the_batches_of_one_process(cases, last_batch):
+    whole = list(Epochs(np.arange(cases), 9, 6, seed=0, last_batch=last_batch))
     ranks = [
-        list(Epochs(np.arange(cases), 9, 6, seed=0, rank=rank, num_ranks=3)) for rank in range(3)
+        list(Epochs(np.arange(cases), 9, 6, seed=0, last_batch=last_batch, rank=rank, num_ranks=3))
+        for rank in range(3)
     ]
     for batch, *shares in zip(whole, *ranks, strict=True):
         assert {len(share) for share in shares} == {2}
