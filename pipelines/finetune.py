@@ -18,7 +18,8 @@ from medssl.config.load import dump
 from medssl.config.stages.finetune import Finetune
 from medssl.data.augment import augment_labeled
 from medssl.data.crops import CropSource, LabeledCrops
-from medssl.data.sampling import Epochs, loader
+from medssl.data.loading import loader
+from medssl.data.sampling import Epochs
 from medssl.data.views import LabeledViews
 from medssl.inference.sliding_window import SlidingWindow
 from medssl.methods.segmentation import Segmentation

@@ -19,8 +19,9 @@ from medssl.config.load import dump
 from medssl.config.stages.pretrain import Init, Pretrain
 from medssl.data.augment import augment
 from medssl.data.crops import Crops, CropSource
+from medssl.data.loading import loader
 from medssl.data.manifest import Manifest, read_manifest
-from medssl.data.sampling import Epochs, loader
+from medssl.data.sampling import Epochs
 from medssl.data.views import Views
 from medssl.errors import ConfigError, DataError
 from medssl.evaluation.representation import diagnose

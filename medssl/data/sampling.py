@@ -1,4 +1,4 @@
-"""Which cases come next: endless epochs cut into batches, and the loader that reads them.
+"""Which cases come next: endless epochs cut into batches.
 
 A batch is a function of (seed, step): a run that starts at a later step gets what the
 uninterrupted run got from there on.
@@ -6,14 +6,12 @@ uninterrupted run got from there on.
 
 from collections.abc import Iterator
 from itertools import count, islice
-from typing import Any, Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
-from torch.utils.data import DataLoader, Dataset
 
-from medssl.data.crops import Crops, CropSource, LabeledCrops, stack
 from medssl.data.randomness import stream
 from medssl.errors import ConfigError, DataError
 
@@ -148,27 +146,3 @@ def _distinct_first(
     again[firsts] = False
     chosen = np.sort(np.argsort(again, kind="stable")[:number])
     return order[chosen], np.delete(order, chosen)
-
-
-def loader(
-    source: CropSource, epochs: Epochs, *, num_workers: int
-) -> DataLoader[Crops | LabeledCrops]:
-    """Return the batches as an iterable whose length is the number of steps that are left.
-
-    What it yields does not depend on the number of workers or on how they are started, and
-    drawing from it does not touch torch's global generator.
-    """
-    return DataLoader(
-        cast(Dataset[Any], source),
-        batch_sampler=epochs,
-        collate_fn=stack,
-        num_workers=num_workers,
-        worker_init_fn=_use_one_thread,
-        persistent_workers=num_workers > 0,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),
-    )
-
-
-def _use_one_thread(worker: int) -> None:
-    torch.set_num_threads(1)

@@ -7,7 +7,8 @@ import torch
 from medssl.data.crops.labeled import Labeled
 from medssl.data.crops.partition import Partition
 from medssl.data.crops.random import Random
-from medssl.data.sampling import Epochs, loader
+from medssl.data.loading import loader
+from medssl.data.sampling import Epochs
 
 
 def batches(cohort, source=Random, num_workers=0, context=None, start_step=0):
