@@ -18,6 +18,7 @@ from medssl.config.component import Component, build, described, recall
 from medssl.config.load import dump
 from medssl.config.stages.pretrain import Init, Pretrain
 from medssl.data.augment import augment
+from medssl.data.balanced import Balanced
 from medssl.data.crops import Crops, CropSource
 from medssl.data.loading import loader
 from medssl.data.manifest import Manifest, read_manifest
@@ -64,6 +65,7 @@ def run(cfg: Pretrain) -> None:
     networks = make_networks(cfg, source)
     method = build(cfg.method, *networks.parts.values())
     place(method, fabric)
+    batches = Batches(cfg, fabric, manifest, source)
 
     # Training
     with fabric.rank_zero_first():
@@ -72,7 +74,7 @@ def run(cfg: Pretrain) -> None:
     title = f"pretrain {cfg.output.name}"
     with tracker.run(title, config=dump(cfg), resume=state.run_id) as tracked:
         tracked.dataset(record_of(manifest, cfg.manifest, context="pretrain"))
-        steps, batches = cfg.optim.num_steps, Batches(cfg, fabric, manifest, source)
+        steps = cfg.optim.num_steps
         training = Training(
             method, cfg.optim, num_steps=steps, fabric=fabric, state=state, tracked=tracked
         )
@@ -201,6 +203,9 @@ class Batches:
     manifest: Manifest
     source: Any
 
+    def __post_init__(self) -> None:
+        self.draws(0)  # what cannot be drawn is refused before anything is written
+
     def starting_at(self, step: int) -> Iterator[Views]:
         """Yield the views of each step that is left."""
         operations = tuple(build(operation) for operation in self.cfg.views)
@@ -214,17 +219,22 @@ class Batches:
 
     def crops(self, step: int) -> Iterable[Crops]:
         """Return this rank's share of each batch that is left."""
+        return loader(self.source, self.draws(step), num_workers=self.cfg.num_workers)
+
+    def draws(self, step: int) -> Epochs | Balanced:
+        """Return which cases they are of."""
+        cfg, optim = self.cfg, self.cfg.optim
         epochs = Epochs(
             self.manifest.codes("subject_id"),
-            num_steps=self.cfg.optim.num_steps,
-            batch_size=self.cfg.optim.batch_size,
-            seed=self.cfg.seed,
-            last_batch=self.cfg.optim.last_batch,
+            num_steps=optim.num_steps,
+            batch_size=optim.batch_size,
+            seed=cfg.seed,
+            last_batch=optim.last_batch,
             start_step=step,
             rank=self.fabric.global_rank,
             num_ranks=self.fabric.world_size,
         )
-        return loader(self.source, epochs, num_workers=self.cfg.num_workers)
+        return Balanced(self.manifest, cfg.balanced_by, epochs) if cfg.balanced_by else epochs
 
 
 def watch(cfg: Pretrain, training: Training, encoder: Any) -> list[Hook]:

@@ -5,12 +5,13 @@ from typing import Any, cast
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from medssl.data.balanced import Balanced
 from medssl.data.crops import Crops, CropSource, LabeledCrops, stack
 from medssl.data.sampling import Epochs
 
 
 def loader(
-    source: CropSource, epochs: Epochs, *, num_workers: int
+    source: CropSource, epochs: Epochs | Balanced, *, num_workers: int
 ) -> DataLoader[Crops | LabeledCrops]:
     """Return the batches as an iterable whose length is the number of steps that are left.
 

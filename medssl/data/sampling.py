@@ -62,6 +62,19 @@ class Epochs:
         self.num_steps, self.batch_size, self.last_batch = num_steps, batch_size, last_batch
         self.start_step, self.rank, self.num_ranks = start_step, rank, num_ranks
 
+    def among(self, rows: Int[np.ndarray, "some"], batch_size: int, seed: int) -> "Epochs":
+        """Return the epochs of some of the cases, which they count from 0, within the same run."""
+        return Epochs(
+            self.subjects[rows],
+            self.num_steps,
+            batch_size,
+            seed,
+            last_batch=self.last_batch,
+            start_step=self.start_step,
+            rank=self.rank,
+            num_ranks=self.num_ranks,
+        )
+
     def __len__(self) -> int:
         """Return the number of batches that are left."""
         return max(0, self.num_steps - self.start_step)

@@ -69,6 +69,7 @@ def cache(tmp_path):
                     image_uri=f"volumes/{number}.b2nd",
                     shape=list(SHAPE),
                     spacing_mm=[1.0, 1.0, 1.0],
+                    group=("background", "target")[number % 2],
                     split=split,
                 )
             )
@@ -176,7 +177,8 @@ SMALL = {
     "log_every": 1,
 }
 CONFIGS = Path(__file__).parents[2] / "configs" / "pretrain"
-CHAINS = [["simclr"], ["dcl"], ["vicreg"], ["barlow_twins"], ["slices_all_planes"]]
+CHAINS = [["simclr"], ["dcl"], ["vicreg"], ["barlow_twins"]]
+CHAINS += [["slices_all_planes"], ["balanced_groups"]]
 CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
 CHAINS += [["hippocampus_global", "hippocampus_local"]]
 
@@ -258,6 +260,8 @@ def test_a_later_export_lists_whom_the_earlier_one_saw(cache):
         (["encoder.spatial_dims=2"], r"small_conv takes images of 2 axes, crops random has 3"),
         (["encoder.in_channels=3"], r"small_conv takes 3 channels, crops random has 1; set enc"),
         (["optim={"], r"--set optim: expected a value in YAML, got '\{': "),
+        (["balanced_by=shape"], r"balanced_by: expected a column of text, one of .*'group'"),
+        (["balanced_by=site"], r"balanced_by: 5 of 5 cases say no site, the first case0; leave"),
         (["fabric.devices=3"], r"batch_size must divide among 3 ranks, got 4"),
     ],
 )

@@ -49,6 +49,8 @@ class Pretrain:
         output: The export's folder; the resumable state stands beside it until the end.
         crops: Which pieces of the cases a batch is made of.
         views: Operations that make views of them, in order; computed on the device.
+        balanced_by: Column of the manifest (`group`, `site`) of each of whose values a batch holds
+            as many cases; without one, cases come as they are shuffled.
         plain_views: So many of the views stay as they were cut.
         encoder: The backbone; left out where `init` brings one.
         decoder: What some methods train on top of it; left out where `init` brings one.
@@ -69,6 +71,7 @@ class Pretrain:
     output: Path
     crops: Crops
     views: Views
+    balanced_by: str | None = None
     plain_views: Natural = 0
     encoder: Encoder | None = None
     decoder: Decoder | None = None
