@@ -21,23 +21,22 @@ def draw_curves(curves: Curves, path: Path, *, title: str) -> None:
     _save(figure, path)
 
 
-def draw_views(images: np.ndarray, path: Path) -> None:
+def draw_views(views: Sequence[np.ndarray], path: Path) -> None:
     """Draw the middle slice of each view, a row an item and a column a view.
 
     Args:
-        images: Item, view and two or three spatial axes.
+        views: Of each view all items, with two or three spatial axes; they may differ in size.
         path: Where the figure goes.
     """
-    if images.ndim == 5:
-        images = images[..., images.shape[-1] // 2]
-    num_items, num_views = images.shape[:2]
+    planes = [view[..., view.shape[-1] // 2] if view.ndim == 4 else view for view in views]
+    num_items, num_views = len(planes[0]), len(planes)
     figure = Figure(figsize=(2 * num_views, 2 * num_items), layout="constrained")
     grid = figure.subplots(num_items, num_views, squeeze=False)
-    for row, views in zip(grid, images, strict=True):
-        low, high = float(views.min()), float(views.max())
-        for axes, view in zip(row, views, strict=True):
+    for row, item in zip(grid, zip(*planes, strict=True), strict=True):
+        low, high = min(map(np.min, item)), max(map(np.max, item))
+        for axes, plane in zip(row, item, strict=True):
             # (i, j) to columns and rows, anterior and the patient's head up
-            axes.imshow(view.T, cmap="gray", vmin=low, vmax=high, origin="lower")
+            axes.imshow(plane.T, cmap="gray", vmin=low, vmax=high, origin="lower")
             axes.set_axis_off()
     _save(figure, path)
 

@@ -199,6 +199,7 @@ def duration(seconds: float) -> str:
 
 
 def _pretraining(cfg: Any, manifest: Manifest) -> Parts:
+    cfg = replace(cfg, balanced_by=None)  # noise is of no group
     source = build(cfg.crops, manifest, cfg.manifest.parent, cfg.seed)
     fabric = pretrain.start_ranks(cfg)
     networks = pretrain.make_networks(cfg, source)

@@ -7,9 +7,9 @@ The export is `weights.safetensors`, `card.json`, `subjects.parquet` and `histor
 logged numbers); figures go to the tracker alone, since they show patients.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import nn
@@ -17,15 +17,16 @@ from torch import nn
 from medssl.config.component import Component, build, described, recall
 from medssl.config.load import dump
 from medssl.config.stages.pretrain import Init, Pretrain
-from medssl.data.augment import augment
+from medssl.data.augment import augment, augment_multi
 from medssl.data.balanced import Balanced
-from medssl.data.crops import Crops, CropSource
+from medssl.data.crops import Crops, CropSource, LabeledCrops, MultiCrops
 from medssl.data.loading import loader
 from medssl.data.manifest import Manifest, read_manifest
 from medssl.data.sampling import Epochs
-from medssl.data.views import Views
+from medssl.data.views import LabeledViews, MultiViews, ViewOperation, Views
 from medssl.errors import ConfigError, DataError
 from medssl.evaluation.representation import diagnose
+from medssl.methods import Method
 from medssl.models.export import coverage_table, load_part, read_card, seen_cases, write_export
 from medssl.tracking.silent import Silent
 from medssl.training.checkpoint import StateFolder
@@ -64,6 +65,7 @@ def run(cfg: Pretrain) -> None:
     torch.manual_seed(cfg.seed)
     networks = make_networks(cfg, source)
     method = build(cfg.method, *networks.parts.values())
+    check_views(cfg, method, source)
     place(method, fabric)
     batches = Batches(cfg, fabric, manifest, source)
 
@@ -188,6 +190,26 @@ def brought_by(init: Init, part: str) -> Component:
     return recall(f"medssl.models.{part}s", tree)
 
 
+VIEWS_OF = {Crops: Views, MultiCrops: MultiViews, LabeledCrops: LabeledViews}
+
+
+def check_views(cfg: Pretrain, method: Method, source: CropSource) -> None:
+    """Check that a method takes the views that the crops make.
+
+    Raises:
+        ConfigError: If it takes others.
+    """
+    wanted = get_type_hints(type(method).embed)["views"]
+    made = VIEWS_OF[get_type_hints(type(source).__getitem__)["return"]]
+    if made is not wanted:
+        msg = (
+            f"method {cfg.method.name} takes {wanted.__name__}, crops {cfg.crops.name} make "
+            f"{made.__name__}; of crops and methods multi_crop go together, and labeled are for "
+            "finetune"
+        )
+        raise ConfigError(msg)
+
+
 def fill(init: Init, part: str, module: nn.Module) -> None:
     """Load a part's weights and say what was loaded."""
     coverage = load_part(init.export, part, module, min_coverage=init.min_coverage)
@@ -206,18 +228,32 @@ class Batches:
     def __post_init__(self) -> None:
         self.draws(0)  # what cannot be drawn is refused before anything is written
 
-    def starting_at(self, step: int) -> Iterator[Views]:
+    def starting_at(self, step: int) -> Iterator[Views | MultiViews]:
         """Yield the views of each step that is left."""
         operations = tuple(build(operation) for operation in self.cfg.views)
         left = self.cfg.optim.num_steps - step
         for crops in track(self.crops(step), total=left, label="pretrain", unit="steps"):
-            moved = [
-                part if name == "seed" else self.fabric.to_device(part)
-                for name, part in crops._asdict().items()
-            ]
-            yield augment(Crops(*moved), operations, plain_views=self.cfg.plain_views)
+            yield self.viewed(crops, operations)
 
-    def crops(self, step: int) -> Iterable[Crops]:
+    def viewed(
+        self, crops: Crops | MultiCrops, operations: Sequence[ViewOperation]
+    ) -> Views | MultiViews:
+        """Return the views of crops, on the device."""
+        plain_views = self.cfg.plain_views
+        if isinstance(crops, MultiCrops):
+            both = MultiCrops(*map(self.on_device, crops))
+            return augment_multi(both, operations, plain_views=plain_views)
+        return augment(self.on_device(crops), operations, plain_views=plain_views)
+
+    def on_device(self, crops: Crops) -> Crops:
+        """Return crops on the device, but for their seeds: parameters are drawn on the CPU."""
+        moved = {
+            name: part if name == "seed" else self.fabric.to_device(part)
+            for name, part in crops._asdict().items()
+        }
+        return Crops(**moved)
+
+    def crops(self, step: int) -> Iterable[Crops | MultiCrops]:
         """Return this rank's share of each batch that is left."""
         return loader(self.source, self.draws(step), num_workers=self.cfg.num_workers)
 
@@ -240,18 +276,25 @@ class Batches:
 def watch(cfg: Pretrain, training: Training, encoder: Any) -> list[Hook]:
     """Return what looks at the representation now and then, and at the views at the end."""
 
-    def look(done: int, views: Views) -> None:
+    def look(done: int, views: Views | MultiViews) -> None:
+        images = _kinds(views)[0].images
         with torch.no_grad(), training.fabric.autocast():
-            z_a, z_b = (encoder(views.images[view])[-1].flatten(2).mean(2) for view in (0, -1))
+            z_a, z_b = (encoder(images[view])[-1].flatten(2).mean(2) for view in (0, -1))
         if len(z_a) > 1:  # one row has no spread to speak of
             found = diagnose(z_a, z_b)
             training.note(done, {f"representation/{key}": value for key, value in found.items()})
 
-    def show(done: int, views: Views) -> None:
-        images = views.images[:, :SHOWN, 0].detach().float().cpu().numpy()
-        draw_views(images.swapaxes(0, 1), training.state.path / "figures" / "views.png")
+    def show(done: int, views: Views | MultiViews) -> None:
+        shown = [kind.images[:, :SHOWN, 0].detach().float().cpu().numpy() for kind in _kinds(views)]
+        drawn = [view for kind in shown for view in kind]
+        draw_views(drawn, training.state.path / "figures" / "views.png")
 
     return [Hook(cfg.diagnose_every, look), Hook(cfg.optim.num_steps, show)]
+
+
+def _kinds(views: Views | MultiViews) -> list[Views]:
+    """Return views by size, global ones first."""
+    return [*views] if isinstance(views, MultiViews) else [views]
 
 
 def keep(

@@ -13,13 +13,14 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor
 
-from medssl.data.crops import Crops, LabeledCrops
+from medssl.data.crops import Crops, LabeledCrops, MultiCrops
 from medssl.data.randomness import seed_of, stream
 from medssl.data.views import (
     BendingOperation,
     IntensityOperation,
     LabeledViews,
     MovingOperation,
+    MultiViews,
     ViewOperation,
     Views,
 )
@@ -71,6 +72,16 @@ def augment(crops: Crops, operations: Sequence[ViewOperation], *, plain_views: i
         subject=crops.subject,
         matrix=matrix,
         bend=bend,
+    )
+
+
+def augment_multi(
+    crops: MultiCrops, operations: Sequence[ViewOperation], *, plain_views: int = 0
+) -> MultiViews:
+    """Return the augmented views of both sizes; the first global ones may stay as cut."""
+    return MultiViews(
+        augment(crops.global_crops, operations, plain_views=plain_views),
+        augment(crops.local_crops, operations),
     )
 
 

@@ -41,21 +41,27 @@ def places_in_case(
 
 
 def correspond(
-    views: Views, view: int, other: int, points: Float[Tensor, "item point axis"]
+    one: tuple[Views, int], other: tuple[Views, int], points: Float[Tensor, "item point axis"]
 ) -> Found:
-    """Return where points of a view lie in another view of the same items.
+    """Return where points of one view lie in another view of the same items.
 
     A slice has the points of its own plane alone.
+
+    Args:
+        one: Views, and which of them.
+        other: The same, or those of another size, and which of them.
+        points: Voxels of the one view, counted from the first.
     """
-    matrix = views.matrix[other]
+    views, view = other
+    matrix = views.matrix[view]
     linear = matrix[..., :-1]
-    aimed = places_in_case(views, view, points) - matrix[:, None, :, -1]
+    aimed = places_in_case(*one, points) - matrix[:, None, :, -1]
     straight = _times(torch.linalg.pinv(linear), aimed)
     in_plane = ((_times(linear, straight) - aimed).abs() < OFF_PLANE_VOX).all(-1)
     found = straight
     if views.bend.numel():
         for _ in range(ROUNDS):
-            found = straight - _bend(views, other, found)
+            found = straight - _bend(views, view, found)
     last = torch.tensor(views.images.shape[3:], device=points.device) - 0.5
     inside = ((found >= -0.5) & (found <= last)).all(-1)
     return Found(found, inside & in_plane)

@@ -3,7 +3,7 @@
 A method owns the networks of a run (encoder, projector, teacher, queue) and turns a batch of
 views into what its objective takes. Objectives that differ only in the mathematics share one
 method. Views, features and losses are named tuples of tensors. A self-supervised method takes
-`Views` and keeps its backbone as `encoder`, which is what diagnostics look at.
+`Views` or `MultiViews` and keeps its backbone as `encoder`, which is what diagnostics look at.
 """
 
 import inspect

@@ -65,10 +65,10 @@ def test_a_view_holds_what_its_case_has_at_its_places(crops, moves, plain_views)
 def test_places_that_correspond_are_one_place_of_the_case(crops, moves):
     views = augment(crops, moves)
     points = grid(views)
-    found = correspond(views, 0, 1, points)
+    found = correspond((views, 0), (views, 1), points)
     there = places_in_case(views, 1, found.places)
     torch.testing.assert_close(there, places_in_case(views, 0, points), rtol=0, atol=2e-3)
-    back = correspond(views, 1, 0, found.places)
+    back = correspond((views, 1), (views, 0), found.places)
     torch.testing.assert_close(back.places, points, rtol=0, atol=5e-3)
     assert 0.1 < found.inside.float().mean() < 1
 
@@ -77,7 +77,7 @@ def test_places_that_correspond_are_one_place_of_the_case(crops, moves):
 def test_the_other_view_read_at_the_places_that_correspond_is_this_view(crops, moves):
     views = augment(crops, moves)
     points = grid(views)
-    found = correspond(views, 0, 1, points)
+    found = correspond((views, 0), (views, 1), points)
     size = torch.tensor(views.images.shape[3:])
     normal = ((2 * found.places + 1) / size - 1).flip(-1)
     normal = normal.reshape(2, *views.images.shape[3:], len(size))
@@ -98,7 +98,7 @@ def test_the_other_view_read_at_the_places_that_correspond_is_this_view(crops, m
 def test_the_strongest_bend_is_undone(crops):
     views = augment(crops, [Elastic(strength=(0.39, 0.39))])
     points = grid(views)
-    there = places_in_case(views, 1, correspond(views, 0, 1, points).places)
+    there = places_in_case(views, 1, correspond((views, 0), (views, 1), points).places)
     torch.testing.assert_close(there, places_in_case(views, 0, points), rtol=0, atol=1e-3)
 
 
@@ -114,7 +114,7 @@ def test_everything_happens_on_the_device_of_the_crops(crops):
         )
         places = _places(planned, there, 1)
         moved = Views(*(mode.from_tensor(part).to("cuda") for part in views))
-        found = correspond(moved, 0, 1, grid(moved))
+        found = correspond((moved, 0), (moved, 1), grid(moved))
     assert {part.device.type for part in (*places, *found)} == {"cuda"}
     assert [part.shape for part in places] == [views.matrix.shape, views.bend.shape]
 
@@ -122,6 +122,6 @@ def test_everything_happens_on_the_device_of_the_crops(crops):
 def test_a_point_that_the_other_view_does_not_have_is_said_to_be_outside(crops):
     views = augment(crops, [])
     points = torch.zeros(2, 1, crops.image.ndim - 3)
-    found = correspond(views, 0, 1, points)
+    found = correspond((views, 0), (views, 1), points)
     assert found.places[0, 0, 0] == -3
     assert not found.inside.any()

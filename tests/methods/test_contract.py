@@ -1,6 +1,6 @@
 """What every self-supervised method keeps, found by its file, under every objective that fits it.
 
-A method is self-supervised if it takes `Views`. A new one is tested unasked.
+A method is self-supervised if it takes `Views` or `MultiViews`. A new one is tested unasked.
 """
 
 import inspect
@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from unmoved import unmoved
 
 from medssl import lookup
-from medssl.data.views import Views
+from medssl.data.views import MultiViews, Views
 from medssl.errors import ConfigError
 from medssl.methods import Method
 from medssl.models.decoders import Decoder
@@ -26,7 +26,7 @@ FAMILY = "medssl.methods"
 
 def self_supervised():
     for name in lookup.names(FAMILY):
-        if get_type_hints(lookup.find(FAMILY, name).embed).get("views") is Views:
+        if get_type_hints(lookup.find(FAMILY, name).embed).get("views") in (Views, MultiViews):
             yield name
 
 
@@ -90,10 +90,23 @@ def method(request):
 
 
 @pytest.fixture
-def views():
-    images = torch.randn(3, 8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    volume = torch.arange(4).repeat_interleave(2)
-    return Views(images, volume, torch.arange(2).repeat(4), volume + 7, *unmoved(images))
+def views(method):
+    """What the method takes."""
+
+    def of_size(num_views, side):
+        generator = torch.Generator().manual_seed(side)
+        images = torch.randn(num_views, 8, 1, side, side, generator=generator)
+        volume = torch.arange(4).repeat_interleave(2)
+        return Views(images, volume, torch.arange(2).repeat(4), volume + 7, *unmoved(images))
+
+    if get_type_hints(type(method).embed)["views"] is MultiViews:
+        return MultiViews(of_size(2, 16), of_size(3, 8))
+    return of_size(3, 16)
+
+
+def each(views, change):
+    """Return views of which those of each size are changed."""
+    return MultiViews(*map(change, views)) if isinstance(views, MultiViews) else change(views)
 
 
 def test_it_is_a_method_with_an_encoder_that_it_exports(method):
@@ -112,9 +125,12 @@ def test_its_call_compares_what_it_embeds(method, views):
 
 
 def test_an_item_is_embedded_alone(method, views):
-    alone = views._replace(
-        images=views.images[:, 2:3], **{k: getattr(views, k)[2:3] for k in views._fields[1:]}
-    )
+    def third(views):
+        items = {k: getattr(views, k)[2:3] for k in ("volume", "part", "subject")}
+        of_views = {k: getattr(views, k)[:, 2:3] for k in ("images", "matrix", "bend")}
+        return views._replace(**items, **of_views)
+
+    alone = each(views, third)
     pairs = zip(method.embed(alone), method.embed(views), strict=True)
     for one, other in (pair for pair in pairs if pair[0] is not None):
         axis = 0 if len(one) == 1 else 1
@@ -130,7 +146,10 @@ def test_each_weight_that_may_move_has_a_gradient(method, views):
 
 
 def test_another_batch_gives_another_loss(method, views):
-    other = views._replace(images=views.images.roll(1, dims=1) + views.images)
+    def mixed(views):
+        return views._replace(images=views.images.roll(1, dims=1) + views.images)
+
+    other = each(views, mixed)
     assert not torch.isclose(method(views).total, method(other).total)
 
 
@@ -147,7 +166,9 @@ def test_a_step_runs_on_a_gpu_that_need_not_be_there(method, views):
             name: mode.from_tensor(tensor).to("cuda")
             for name, tensor in (*method.named_parameters(), *method.named_buffers())
         }
-        moved = Views(*(mode.from_tensor(tensor).to("cuda") for tensor in views))
+        moved = each(
+            views, lambda views: Views(*(mode.from_tensor(part).to("cuda") for part in views))
+        )
         loss = torch.func.functional_call(method, state, (moved,))
     assert {term.device.type for term in loss.terms.values()} == {"cuda"}
     assert loss.total.shape == ()

@@ -178,7 +178,7 @@ SMALL = {
 }
 CONFIGS = Path(__file__).parents[2] / "configs" / "pretrain"
 CHAINS = [["simclr"], ["dcl"], ["vicreg"], ["barlow_twins"]]
-CHAINS += [["slices_all_planes"], ["balanced_groups"]]
+CHAINS += [["slices_all_planes"], ["balanced_groups"], ["multi_crop"]]
 CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
 CHAINS += [["hippocampus_global", "hippocampus_local"]]
 
@@ -196,6 +196,7 @@ def test_every_config_of_the_folder_trains(cache, chain):
         crop = [48, 48] if "slices" in name else [16, 16, 16]
         own = {"manifest": cache / "manifest.parquet", "output": cache.with_name(name)}
         own |= {"init.export": before} if before else {"encoder.channels": [4, 8, 8, 8]}
+        own |= {"crops.local_crop_vox": [8, 8, 8]} if name == "multi_crop" else {}
         overrides = own | {"crops.crop_vox": crop} | SMALL
         flags = [word for k, v in overrides.items() for word in ("--set", f"{k}={v}")]
         assert main(["pretrain", str(CONFIGS / f"{name}.yaml"), *flags]) == 0
@@ -260,6 +261,18 @@ def test_a_later_export_lists_whom_the_earlier_one_saw(cache):
         (["encoder.spatial_dims=2"], r"small_conv takes images of 2 axes, crops random has 3"),
         (["encoder.in_channels=3"], r"small_conv takes 3 channels, crops random has 1; set enc"),
         (["optim={"], r"--set optim: expected a value in YAML, got '\{': "),
+        (
+            ["crops={name: labeled, crop_vox: [8, 8, 8]}"],
+            r"labeled crops need a label for each case",
+        ),
+        (
+            ["crops={name: multi_crop, crop_vox: [8, 8, 8], local_crop_vox: [4, 4, 4]}"],
+            r"joint_embedding takes Views, crops multi_crop make MultiViews; of crops and methods",
+        ),
+        (
+            ["method={name: multi_crop, objective: {name: vicreg}}"],
+            r"multi_crop takes MultiViews, crops random make Views; of",
+        ),
         (["balanced_by=shape"], r"balanced_by: expected a column of text, one of .*'group'"),
         (["balanced_by=site"], r"balanced_by: 5 of 5 cases say no site, the first case0; leave"),
         (["fabric.devices=3"], r"batch_size must divide among 3 ranks, got 4"),

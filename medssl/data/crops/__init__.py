@@ -8,7 +8,7 @@ yet: that happens batched and on the device, in `medssl.data.views`, from the ba
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -39,12 +39,27 @@ class Crops(NamedTuple):
     subject: Int[Tensor, "item"]
 
 
+class MultiCrops(NamedTuple):
+    """Pieces of two sizes of the same items, in the same order.
+
+    Args:
+        global_crops: Few large ones.
+        local_crops: More, smaller ones.
+    """
+
+    global_crops: Crops
+    local_crops: Crops
+
+
 class LabeledCrops(NamedTuple):
     """Pieces of several cases with their labels; class 0 is the background."""
 
     image: Float[Tensor, "item channel *spatial"]
     label: Int[Tensor, "item *spatial"]
     seed: Int[Tensor, "item"]
+
+
+Pieces = Crops | MultiCrops | LabeledCrops
 
 
 @runtime_checkable
@@ -59,17 +74,17 @@ class CropSource(Protocol):
     spatial_dims: int
     in_channels: int
 
-    def __getitem__(self, draw: tuple[int, int]) -> Crops | LabeledCrops:
+    def __getitem__(self, draw: tuple[int, int]) -> Pieces:
         """Return the pieces of case `row` in `epoch`, as a batch of one case."""
         ...
 
 
-def stack(cases: Sequence[Crops | LabeledCrops]) -> Crops | LabeledCrops:
+def stack(cases: Sequence[Pieces]) -> Pieces:
     """Join the pieces of several cases; `volume` counts the cases."""
+    if isinstance(cases[0], MultiCrops):
+        return MultiCrops(*(cast(Crops, stack(kind)) for kind in zip(*cases, strict=True)))
     joined = type(cases[0])(*(torch.cat(parts) for parts in zip(*cases, strict=True)))
     if isinstance(joined, LabeledCrops):
         return joined
-    numbers = torch.arange(len(cases)).repeat_interleave(
-        torch.tensor([len(case.seed) for case in cases])
-    )
-    return joined._replace(volume=numbers)
+    lengths = torch.tensor([len(case.volume) for case in cast(Sequence[Crops], cases)])
+    return joined._replace(volume=torch.arange(len(cases)).repeat_interleave(lengths))

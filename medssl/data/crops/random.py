@@ -8,14 +8,12 @@ with several items the patches of a volume that Nguyen et al., "LVM-Med", NeurIP
 
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from medssl.data.cache import open_cached
 from medssl.data.crops import Crops
-from medssl.data.crops._cutting import anywhere, checked_count, checked_crop, cut
+from medssl.data.crops._cutting import checked_count, checked_crop
+from medssl.data.crops._viewing import stacked, views_of
 from medssl.data.manifest import Manifest
-from medssl.data.randomness import integer, seed_of, stream
+from medssl.data.randomness import integer, stream
 
 __all__ = ["Random"]
 
@@ -63,25 +61,19 @@ class Random:
         case = self.manifest[row]
         volume = open_cached(self.root / case.image_uri)
         slices = range(volume.shape[2]) if case.slices is None else case.slices
-        crops, starts, seeds = [], [], []
+        items = []
         for item in range(self.num_items):
             # The first is what it would be alone.
             key = (self.seed, epoch, case.digest, *(("item", item) if item else ()))
             k = slices[integer(stream(*key, "slice"), len(slices))]
-            for view in range(self.num_views):
-                where = stream(*key, 0 if self.shared_crop else view)
-                sizes = zip(volume.shape, self.crop_vox, strict=False)
-                start = [*(anywhere(where, size, crop) for size, crop in sizes), k][:3]
-                crops.append(cut(volume.read, volume.shape, start, self.crop_vox))
-                starts.append(start)
-                seeds.append(seed_of(*key, view, "augmentation"))
-        items = (self.num_items, self.num_views)
-        return Crops(
-            image=torch.from_numpy(np.stack(crops)).unflatten(0, items),
-            start=torch.tensor(starts).unflatten(0, items),
-            axes=torch.arange(self.spatial_dims).repeat(*items, 1),
-            seed=torch.tensor(seeds).unflatten(0, items),
-            volume=torch.zeros(self.num_items, dtype=torch.int64),
-            part=torch.zeros(self.num_items, dtype=torch.int64),
-            subject=torch.from_numpy(self.subjects[[row]]).repeat(self.num_items),
-        )
+            items.append(
+                views_of(
+                    volume,
+                    key,
+                    range(self.num_views),
+                    crop_vox=self.crop_vox,
+                    k=k,
+                    shared_crop=self.shared_crop,
+                )
+            )
+        return stacked(items, int(self.subjects[row]))

@@ -41,6 +41,13 @@ class Views(NamedTuple):
     bend: Float[Tensor, "view item axis *control"]
 
 
+class MultiViews(NamedTuple):
+    """Views of two sizes of the same items, in the same order."""
+
+    global_views: Views
+    local_views: Views
+
+
 class LabeledViews(NamedTuple):
     """Augmented crops with their labels, as supervised methods take them."""
 

@@ -16,7 +16,7 @@ CROPS = [(6, 5), (6, 5, 4)]
 
 
 # What a member needs to be like the others: it has files of its own for the rest.
-AS_OTHERS = {"slices": {"planes": ("axial",)}}
+AS_OTHERS = {"slices": {"planes": ("axial",)}, "multi_crop": {"local_crop_vox": (2, 2, 2)}}
 
 
 def made(cohort, name, crop_vox, seed=0, manifest=None):
@@ -24,7 +24,21 @@ def made(cohort, name, crop_vox, seed=0, manifest=None):
     if name == "slices" and len(crop_vox) == 3 and 0 not in crop_vox:
         pytest.skip("slices have two axes")
     options = {"crop_vox": crop_vox, **AS_OTHERS.get(name, {})}
+    if name == "multi_crop":
+        options["local_crop_vox"] = options["local_crop_vox"][: len(crop_vox)]
+        return Globals(lookup.build(FAMILY, name, manifest, cohort.root, seed, **options))
     return lookup.build(FAMILY, name, manifest, cohort.root, seed, **options)
+
+
+class Globals:
+    """The global crops of a source of two sizes, which are crops like others'."""
+
+    def __init__(self, source):
+        self.source = source
+        self.spatial_dims, self.in_channels = source.spatial_dims, source.in_channels
+
+    def __getitem__(self, draw):
+        return self.source[draw].global_crops
 
 
 def same(one, other):
@@ -37,7 +51,7 @@ def name(request):
 
 
 def test_the_family_is_what_it_was():
-    assert lookup.names(FAMILY) == ["labeled", "partition", "random", "slices"]
+    assert lookup.names(FAMILY) == ["labeled", "multi_crop", "partition", "random", "slices"]
 
 
 @pytest.mark.parametrize("crop_vox", CROPS)

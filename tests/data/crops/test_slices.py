@@ -66,7 +66,7 @@ def test_a_stack_has_the_neighbors_of_its_slice_as_channels(cohort, plane):
 def test_views_of_a_slice_correspond_within_its_plane(cohort, plane):
     crops = made(cohort, planes=(plane,), shared_crop=True)[0, 3]
     views = augment(crops, [Affine(rotation_deg=20.0)])
-    found = correspond(views, 0, 1, grid(views))
+    found = correspond((views, 0), (views, 1), grid(views))
     assert found.inside.float().mean() > 0.5
     torch.testing.assert_close(
         places_in_case(views, 1, found.places),
@@ -77,7 +77,7 @@ def test_views_of_a_slice_correspond_within_its_plane(cohort, plane):
     start = crops.start.clone()
     start[:, 1, ACROSS[plane]] += 1
     apart = augment(crops._replace(start=start), [])
-    assert not correspond(apart, 0, 1, grid(apart)).inside.any()
+    assert not correspond((apart, 0), (apart, 1), grid(apart)).inside.any()
 
 
 def test_of_a_reduced_case_axial_slices_alone_are_taken(cohort):
