@@ -186,20 +186,17 @@ def _sampling_grid(
     Sums of rows rather than `affine_grid`, which is a matrix product: on a GPU that may run in
     TF32, whose 10 bits are not enough for a place among hundreds of voxels.
     """
-    axes = range(len(spatial))
+    dims = len(spatial)
     field = spread(bends, spatial) if bends.numel() else None
-    coordinates = []
-    for axis in reversed(axes):
-        place = matrices[:, axis, -1].reshape(-1, *(1 for _ in axes))
-        for other in axes:
-            size = spatial[other]
-            offsets = torch.arange(size, device=matrices.device) - (size - 1) / 2
-            shape = [size if each == other else 1 for each in axes]
-            after = offsets.reshape(1, *shape)
-            after = after if field is None else after + field[:, other]
-            place = place + matrices[:, axis, other].reshape(-1, *(1 for _ in axes)) * after
-        coordinates.append(place * (2 / spatial[axis]))
-    return torch.stack(torch.broadcast_tensors(*coordinates), dim=-1)
+    rows = [matrices[:, axis] * (2 / spatial[axis]) for axis in reversed(range(dims))]
+    columns = torch.stack(rows, dim=1).unbind(2)
+    grid = columns[-1].reshape(-1, *(1,) * dims, dims)
+    for axis, size in enumerate(spatial):
+        offsets = torch.arange(size, device=matrices.device) - (size - 1) / 2
+        after = offsets.reshape(1, *(size if each == axis else 1 for each in range(dims)))
+        after = after if field is None else after + field[:, axis]
+        grid = grid + columns[axis].reshape(-1, *(1,) * dims, dims) * after[..., None]
+    return grid
 
 
 def _take(

@@ -35,3 +35,19 @@ def spatial_axes(images: Float[Tensor, "view channel *spatial"]) -> tuple[int, .
 def identity(views: int, spatial_dims: int) -> Float[Tensor, "{views} row column"]:
     """Return the matrices that leave each view where it is."""
     return torch.eye(spatial_dims + 1).repeat(views, 1, 1)
+
+
+def along(
+    axis: int,
+    images: Float[Tensor, "view channel *spatial"],
+    weights: Float[Tensor, "view size size"],
+) -> Float[Tensor, "view channel *spatial"]:
+    """Return what each voxel of an axis is, by how much each voxel of its line counts in it.
+
+    The image is not turned, which would cost as much as the products.
+    """
+    if axis == images.ndim - 1:
+        changed = images.flatten(1, -2) @ weights.mT
+    else:
+        changed = weights[:, None] @ images.flatten(1, axis - 1).flatten(3)
+    return changed.reshape(images.shape)

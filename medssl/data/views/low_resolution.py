@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medssl.data.randomness import uniform
-from medssl.data.views._shared import check_probability, check_range
+from medssl.data.views._shared import along, check_probability, check_range
 
 __all__ = ["LowResolution"]
 
@@ -58,10 +58,8 @@ class LowResolution:
             # As a difference: a zoom of 1 changes no bit, even where products run in TF32.
             change = _there_and_back(parameters[:, :1], size)
             change = change - torch.eye(size, device=images.device)
-            moved = images.movedim(axis, -1)
-            changed = moved.flatten(1, -2) @ change.mT
-            images = images + changed.reshape(moved.shape).movedim(-1, axis)
-        return images.contiguous()
+            images = images + along(axis, images, change)
+        return images
 
 
 def _there_and_back(zoom: Float[Tensor, "view 1"], size: int) -> Float[Tensor, "view size size"]:

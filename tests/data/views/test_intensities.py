@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from medssl.data.views import blur
 from medssl.data.views.blur import Blur
 from medssl.data.views.gamma import Gamma
 from medssl.data.views.intensity_shift import IntensityShift
@@ -58,6 +59,12 @@ def test_blur_is_scipys_away_from_the_border():
         expected = ndimage.gaussian_filter(image[view, 0].double().numpy(), sigma, truncate=8)
         inside = (slice(9, -9),) * 3
         np.testing.assert_allclose(found[view, 0][inside], expected[inside], atol=1e-5)
+
+
+def test_blur_multiplies_by_no_number_that_is_subnormal():
+    weights = blur._weights(torch.tensor([[[0.5]], [[1.0]], [[3.0]]]), 64)
+    assert (weights == 0).any()
+    assert weights[weights > 0].min() > torch.finfo(torch.float32).tiny
 
 
 def test_blur_leaves_an_even_image_even(images):
