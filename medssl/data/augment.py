@@ -16,6 +16,7 @@ from torch import Tensor
 from medssl.data.crops import Crops, LabeledCrops, MultiCrops
 from medssl.data.randomness import seed_of, stream
 from medssl.data.views import (
+    BatchOperation,
     BendingOperation,
     IntensityOperation,
     LabeledViews,
@@ -30,11 +31,14 @@ from medssl.errors import ConfigError
 
 
 class Change(NamedTuple):
-    """What an intensity operation does: to which views, by which parameters, on the CPU."""
+    """What an operation does: to which views, by which parameters, on the CPU.
 
-    operation: IntensityOperation
+    A `BatchOperation` has a row of parameters for each view-batch, whose views are in order.
+    """
+
+    operation: IntensityOperation | BatchOperation
     views: list[int]
-    parameters: Float[Tensor, "chosen parameter"]
+    parameters: Float[Tensor, "row parameter"]
     seeds: list[int]
 
 
@@ -62,7 +66,7 @@ def augment(crops: Crops, operations: Sequence[ViewOperation], *, plain_views: i
     images = crops.image.transpose(0, 1).float()
     plain, changing = images[:plain_views], images[plain_views:]
     seeds = crops.seed.T[plain_views:].flatten().tolist()
-    planned = plan(operations, seeds, tuple(images.shape[3:]))
+    planned = plan(operations, seeds, tuple(images.shape[3:]), batches=max(len(changing), 1))
     augmented = carry_out(planned, changing.flatten(0, 1)).unflatten(0, changing.shape[:2])
     matrix, bend = _places(planned, crops, plain_views)
     return Views(
@@ -93,14 +97,21 @@ def augment_labeled(crops: LabeledCrops, operations: Sequence[ViewOperation]) ->
 
 
 def plan(
-    operations: Sequence[ViewOperation], seeds: Sequence[int], spatial: tuple[int, ...]
+    operations: Sequence[ViewOperation],
+    seeds: Sequence[int],
+    spatial: tuple[int, ...],
+    *,
+    batches: int = 1,
 ) -> Plan:
-    """Draw what will be done to the views of these seeds."""
+    """Draw what will be done to the views of these seeds, which are of so many view-batches."""
     generators = [stream(seed) for seed in seeds]
     matrices = still = identity(len(seeds), len(spatial))
     bends = torch.zeros(len(seeds), len(spatial), *(0 for _ in spatial))
     changes = []
     for position, operation in enumerate(operations if seeds else ()):
+        if isinstance(operation, BatchOperation):
+            changes.append(_together(operation, position, seeds, len(spatial), batches))
+            continue
         chances = torch.stack([torch.rand((), generator=each) for each in generators])
         parameters = torch.stack([operation.draw(each, len(spatial)) for each in generators])
         touched = chances < operation.p
@@ -119,6 +130,23 @@ def plan(
             changes.append(Change(operation, views, parameters[touched], fields))
     moved = (matrices != still).any(2).any(1) | (bends != 0).flatten(1).any(1)
     return Plan(moved.nonzero()[:, 0].tolist(), matrices[moved], bends[moved], changes)
+
+
+def _together(
+    operation: BatchOperation, position: int, seeds: Sequence[int], spatial_dims: int, batches: int
+) -> Change:
+    """Draw for each view-batch, from a generator that is a function of all of its seeds."""
+    count = len(seeds) // batches
+    views: list[int] = []
+    parameters = []
+    for start in range(0, len(seeds), count):
+        generator = stream(*seeds[start : start + count], position)
+        chance = torch.rand((), generator=generator)
+        drawn = operation.draw(generator, spatial_dims)
+        if chance < operation.p:
+            views += range(start, start + count)
+            parameters.append(drawn)
+    return Change(operation, views, torch.stack(parameters or [torch.empty(0)]), [])
 
 
 def _places(
@@ -154,7 +182,12 @@ def carry_out(
     for operation, views, parameters, seeds in planned.changes:
         if views:
             chosen = _take(images, views)
-            changed = operation.apply(chosen, parameters.to(images.device), seeds)
+            there = parameters.to(images.device)
+            if isinstance(operation, BatchOperation):
+                together = chosen.unflatten(0, (len(parameters), -1))
+                changed = operation.apply_together(together, there).flatten(0, 1)
+            else:
+                changed = operation.apply(chosen, there, seeds)
             images = _put(images, views, changed)
     return images
 

@@ -4,11 +4,13 @@ A member of this family is one operation: a frozen dataclass that draws a row of
 for a view from a generator it is given, and does to all views at once what their rows say.
 Drawing and doing are apart, so that a batch gives what each view alone gives.
 
-There are three kinds. A `MovingOperation` says from where voxels come by a matrix, a
+There are four kinds. A `MovingOperation` says from where voxels come by a matrix, a
 `BendingOperation` by a smooth field; the matrices of a list are composed in its order, a field
 bends what comes of them, and all cost one resampling, before any intensity changes. An
-`IntensityOperation` changes what voxels hold. `medssl.data.augment` applies them, and leaves
-out the views that an operation's probability `p` spares: these stay as they are, bit for bit.
+`IntensityOperation` changes what voxels hold. A `BatchOperation` does that, too, but looks at
+all items of a view: of it alone a view is no function of its own seed. `medssl.data.augment`
+applies them, and leaves out the views that an operation's probability `p` spares: these stay as
+they are, bit for bit.
 """
 
 from collections.abc import Sequence
@@ -57,7 +59,7 @@ class LabeledViews(NamedTuple):
 
 @runtime_checkable
 class ViewOperation(Protocol):
-    """One augmentation: a `MovingOperation`, a `BendingOperation` or an `IntensityOperation`."""
+    """One augmentation, of one of the four kinds."""
 
     @property
     def p(self) -> float:
@@ -109,4 +111,21 @@ class IntensityOperation(ViewOperation, Protocol):
         seeds: Sequence[int],
     ) -> Float[Tensor, "view channel *spatial"]:
         """Return changed float32 views; `seeds` begin what is drawn on the device for each."""
+        ...
+
+
+@runtime_checkable
+class BatchOperation(ViewOperation, Protocol):
+    """An operation that changes what voxels hold by what the other items of the view hold.
+
+    It is drawn once for a view-batch: the same view of all items that are on this device. Where
+    ranks divide a batch, each has view-batches of its own. `p` touches it as a whole.
+    """
+
+    def apply_together(
+        self,
+        images: Float[Tensor, "view item channel *spatial"],
+        parameters: Float[Tensor, "view parameter"],
+    ) -> Float[Tensor, "view item channel *spatial"]:
+        """Return changed float32 views; there is a row of parameters for each view-batch."""
         ...

@@ -6,6 +6,7 @@ import torch
 from medssl import lookup
 from medssl.data.augment import carry_out, plan
 from medssl.data.views import (
+    BatchOperation,
     BendingOperation,
     IntensityOperation,
     MovingOperation,
@@ -15,10 +16,17 @@ from medssl.data.views import (
 FAMILY = "medssl.data.views"
 SHAPES = [(2, 9, 12), (1, 9, 8, 7)]
 SEEDS = [3, 1, 4, 15, 9]
+TOGETHER = ["bss"]
 
 
 @pytest.fixture(params=lookup.names(FAMILY))
 def name(request):
+    return request.param
+
+
+@pytest.fixture(params=sorted(set(lookup.names(FAMILY)) - set(TOGETHER)))
+def single(request):
+    """One that does to a view what the view's own seed says."""
     return request.param
 
 
@@ -37,18 +45,21 @@ def test_the_family_is_what_it_was():
     bending = [n for n in lookup.names(FAMILY) if hasattr(lookup.find(FAMILY, n), "bend")]
     assert moving == ["affine", "crop_resize"]
     assert bending == ["elastic"]
-    assert len(lookup.names(FAMILY)) == 12
+    assert [
+        n for n in lookup.names(FAMILY) if hasattr(lookup.find(FAMILY, n), "apply_together")
+    ] == TOGETHER
+    assert len(lookup.names(FAMILY)) == 13
 
 
 def test_a_member_is_of_one_kind(name):
     operation = lookup.build(FAMILY, name)
     assert isinstance(operation, ViewOperation)
-    kinds = (MovingOperation, BendingOperation, IntensityOperation)
+    kinds = (MovingOperation, BendingOperation, IntensityOperation, BatchOperation)
     assert sum(isinstance(operation, kind) for kind in kinds) == 1
 
 
-def test_a_batch_gives_what_each_view_alone_gives(name, images):
-    operation = lookup.build(FAMILY, name)
+def test_a_batch_gives_what_each_view_alone_gives(single, images):
+    operation = lookup.build(FAMILY, single)
     alone = [
         augmented(operation, image[None], [seed])[0]
         for image, seed in zip(images, SEEDS, strict=True)
@@ -56,8 +67,8 @@ def test_a_batch_gives_what_each_view_alone_gives(name, images):
     torch.testing.assert_close(augmented(operation, images), torch.stack(alone), rtol=0, atol=1e-6)
 
 
-def test_every_view_changes_as_its_own_seed_says(name, images):
-    operation = lookup.build(FAMILY, name)
+def test_every_view_changes_as_its_own_seed_says(single, images):
+    operation = lookup.build(FAMILY, single)
     even = images[:1].expand_as(images)
     changed = augmented(operation, even)
     assert torch.equal(changed, augmented(operation, even))
@@ -77,15 +88,18 @@ def test_the_input_is_left_alone(name, images):
 
 def test_views_that_are_spared_keep_every_bit(name, images):
     assert torch.equal(augmented(lookup.build(FAMILY, name, p=0.0), images), images)
-    operation = lookup.build(FAMILY, name, p=0.5)
+
+
+def test_as_many_are_spared_as_p_says(single, images):
+    operation = lookup.build(FAMILY, single, p=0.5)
     many = images[:1].repeat(200, *(1,) * (images.ndim - 1))
     changed = (augmented(operation, many, range(200)) != many).flatten(1).any(1)
     assert 70 < changed.sum() < 130
 
 
-def test_what_is_spared_does_not_change_what_the_others_are(name, images):
-    always = augmented(lookup.build(FAMILY, name), images)
-    sometimes = augmented(lookup.build(FAMILY, name, p=0.5), images)
+def test_what_is_spared_does_not_change_what_the_others_are(single, images):
+    always = augmented(lookup.build(FAMILY, single), images)
+    sometimes = augmented(lookup.build(FAMILY, single, p=0.5), images)
     for image, changed, perhaps in zip(images, always, sometimes, strict=True):
         spared = torch.equal(perhaps, image)
         assert spared or torch.allclose(perhaps, changed, rtol=0, atol=1e-6)
