@@ -1,23 +1,42 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from medssl import lookup
 from medssl.data.augment import augment, augment_labeled, carry_out, plan
 from medssl.data.crops import Crops, LabeledCrops
 from medssl.data.views.affine import Affine
+from medssl.data.views.bias_field import BiasField
 from medssl.data.views.blur import Blur
+from medssl.data.views.bss import BatchStyleStandardization
 from medssl.data.views.crop_resize import CropResize
+from medssl.data.views.cut_out import CutOut
 from medssl.data.views.elastic import Elastic
 from medssl.data.views.gamma import Gamma
 from medssl.data.views.intensity_shift import IntensityShift
+from medssl.data.views.low_resolution import LowResolution
 from medssl.data.views.noise import Noise
+from medssl.data.views.rician_noise import RicianNoise
+from medssl.data.views.window_jitter import WindowJitter
 
 SHAPES = [(9, 12), (9, 8, 7)]
 FLIPS = (0.5, 0.5, 0.5)
-EVERY = [
-    Affine(flip=FLIPS), CropResize(), Elastic(), IntensityShift(), Gamma(), Blur(), Noise()
+QUIET = [
+    Affine(flip=FLIPS), CropResize(), Elastic(), BiasField(), IntensityShift(), Gamma(), Blur(),
+    LowResolution(), CutOut(), WindowJitter(),
 ]  # fmt: skip
+# What a view's own seed says; what is drawn on the device stands last, for its generator is real.
+EVERY = [*QUIET, Noise(), RicianNoise()]
+STYLE = BatchStyleStandardization(side=(0.3, 0.9))
+
+
+def test_every_operation_of_the_family_is_here():
+    here = {type(operation) for operation in [*EVERY, STYLE]}
+    family = "medssl.data.views"
+    assert here == {lookup.find(family, name) for name in lookup.names(family)}
 
 
 @pytest.fixture(params=SHAPES)
@@ -68,6 +87,33 @@ def test_plain_views_stay_as_cut_and_the_others_do_not_notice(crops, plain_views
     torch.testing.assert_close(
         views.images[plain_views:], augment(crops, EVERY).images[plain_views:]
     )
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Affine(rotation_deg=0.0, scale=(1.0, 1.0), shift=0.0),
+        CropResize(ratio=(1.0, 1.0)),
+        Elastic(strength=(0.0, 0.0)),
+        BiasField(coefficient=0.0),
+        IntensityShift(offset=(0.0, 0.0), contrast=(1.0, 1.0), clip=None),
+        Gamma(exponent=(1.0, 1.0)),
+        Blur(sigma_vox=(0.01, 0.01)),
+        LowResolution(zoom=(1.0, 1.0)),
+        WindowJitter(center=(0.0, 0.0), width=(1.0, 1.0)),
+        Noise(std=(0.0, 0.0)),
+        RicianNoise(std=(0.0, 0.0)),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_what_changes_nothing_changes_no_bit(operation, crops):
+    """All but cut-out, whose box has a voxel at least, and styles: see the one of the reference."""
+    assert torch.equal(augment(crops, [operation]).images, crops.image.transpose(0, 1))
+
+
+def test_of_one_item_its_own_style_changes_no_bit(crops):
+    one = Crops(*(part[:1] for part in crops))
+    assert torch.equal(augment(one, [STYLE]).images, one.image.transpose(0, 1))
 
 
 def test_without_operations_views_are_the_crops(crops):
@@ -147,27 +193,55 @@ def test_intensities_leave_the_label_alone(labeled):
     assert not torch.equal(views.image, labeled.image)
 
 
-@pytest.mark.parametrize("spatial", SHAPES)
-def test_everything_happens_on_the_device_of_the_images(spatial):
-    """Without the noise, whose generator needs the real device."""
-    operations = [operation for operation in EVERY if not isinstance(operation, Noise)]
-    operations += [Affine(p=0.5), Gamma(p=0.5)]
-    planned = plan(operations, range(4), spatial)
-    assert 0 < len(planned.changes[-1].views) < 4
-    images = torch.rand(4, 1, *spatial, generator=torch.Generator().manual_seed(0))
+def on_a_device(planned, images):
+    """Carry out on `cuda` tensors that are fake, where what asks for a number raises."""
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        there = mode.from_tensor(images).to("cuda")
-        found = carry_out(planned, there)
+        return carry_out(planned, mode.from_tensor(images).to("cuda"))
+
+
+@pytest.mark.parametrize("spatial", SHAPES)
+@pytest.mark.parametrize("p", [1.0, 0.5])
+@pytest.mark.parametrize("operation", [*QUIET, STYLE], ids=lambda each: type(each).__name__)
+def test_everything_happens_on_the_device_of_the_images_and_waits_for_nothing(
+    operation, p, spatial
+):
+    """Without the noises, whose generator needs the real device."""
+    planned = plan([replace(operation, p=p)], range(8), spatial, batches=4)
+    touched = planned.moved or [view for change in planned.changes for view in change.views]
+    assert 0 < len(touched) <= 8
+    assert (len(touched) == 8) == (p == 1)
+    images = torch.rand(8, 1, *spatial, generator=torch.Generator().manual_seed(0))
+    found = on_a_device(planned, images)
     assert found.device.type == "cuda"
     assert found.shape == images.shape
+
+
+def test_what_waits_for_the_device_is_found():
+    """A test of the test above."""
+
+    class Waiting(Gamma):
+        def apply(self, images, parameters, seeds):
+            return images * images.mean().item()
+
+    planned = plan([Waiting()], range(2), (4, 4))
+    with pytest.raises(DataDependentOutputException):
+        on_a_device(planned, torch.zeros(2, 1, 4, 4))
+
+
+@pytest.mark.parametrize("spatial", SHAPES)
+def test_all_together_happen_on_the_device_of_the_images(spatial):
+    planned = plan([*QUIET, STYLE], range(4), spatial, batches=2)
+    found = on_a_device(planned, torch.zeros(4, 1, *spatial))
+    assert found.device.type == "cuda"
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("spatial", SHAPES)
 def test_a_gpu_gives_what_the_cpu_gives_but_for_the_noise(spatial):
-    planned = plan(EVERY[:-1], range(4), spatial)
+    planned = plan([*QUIET, STYLE], range(4), spatial, batches=2)
     images = torch.rand(4, 1, *spatial, generator=torch.Generator().manual_seed(0))
     found = carry_out(planned, images.cuda()).cpu()
     torch.testing.assert_close(found, carry_out(planned, images), rtol=0, atol=1e-4)
-    noise = plan([Noise()], range(4), spatial)
-    assert torch.equal(carry_out(noise, images.cuda()), carry_out(noise, images.cuda()))
+    for operation in (Noise(), RicianNoise()):
+        noise = plan([operation], range(4), spatial)
+        assert torch.equal(carry_out(noise, images.cuda()), carry_out(noise, images.cuda()))

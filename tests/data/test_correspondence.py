@@ -3,6 +3,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import grid_sample
 
+from medssl import lookup
 from medssl.data.augment import _places, augment, plan
 from medssl.data.correspondence import correspond, grid, places_in_case
 from medssl.data.crops import Crops
@@ -19,6 +20,13 @@ MOVES = {
     "all": [Affine(flip=FLIPS), Elastic(strength=(0.0, 0.3)), CropResize(ratio=(0.7, 0.9))],
 }
 SLOPES = torch.tensor([1.0, 0.25, -0.75])  # which float32 holds
+
+
+def test_every_operation_that_moves_or_bends_is_here():
+    family = "medssl.data.views"
+    found = [lookup.find(family, name) for name in lookup.names(family)]
+    moving = {one for one in found if hasattr(one, "matrix") or hasattr(one, "bend")}
+    assert moving == {type(one) for moves in MOVES.values() for one in moves}
 
 
 @pytest.fixture(params=[(20, 18), (16, 18, 14)])
