@@ -178,7 +178,7 @@ SMALL = {
 }
 CONFIGS = Path(__file__).parents[2] / "configs" / "pretrain"
 CHAINS = [["simclr"], ["dcl"], ["vicreg"], ["barlow_twins"]]
-CHAINS += [["slices_all_planes"], ["balanced_groups"], ["multi_crop"]]
+CHAINS += [["slices_all_planes"], ["balanced_groups"], ["multi_crop"], ["mr_strong"], ["ct_strong"]]
 CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
 CHAINS += [["hippocampus_global", "hippocampus_local"]]
 
