@@ -44,23 +44,25 @@ class Taken:
         study_date: The day of its study, if it is known.
         copy: Which of several series that carry one UID it is of.
         is_tiled: Whether its slices are tiles of one image.
+        is_dicom: Whether it is a DICOM series, which there are copies of.
     """
 
     case: Case
     study_date: date | None = None
     copy: int = 0
     is_tiled: bool = False
+    is_dicom: bool = True
 
     @classmethod
     def of(cls, case: Case, unit: Unit) -> "Taken":
         """Return a case with what its unit knows."""
         is_tiled = unit.stack is not None and unit.stack.headers[0].tiles_across > 0
-        return cls(case, unit.study_date, unit.copy, is_tiled)
+        return cls(case, unit.study_date, unit.copy, is_tiled, unit.stack is not None)
 
     @property
     def reason(self) -> str:
         """Why it is not copied, or nothing."""
-        if self.case.series_id is None:
+        if not self.is_dicom:
             return NOT_DICOM
         if "burned_in" in self.case.attributes:
             return f"text in its pixels is {self.case.attributes['burned_in']}"

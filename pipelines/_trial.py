@@ -158,10 +158,10 @@ def write_noise(cfg: Any, root: Path) -> Manifest:
     crop = cfg.crops.params["crop_vox"]
     size = [side + BEYOND_VOX for side in crop]
     size = [*size[:2], max(FEWEST_SLICES, *size[2:])]
-    channels = cfg.encoder.params.get("in_channels", 1) if cfg.encoder else 1
+    num_frames = cfg.crops.params.get("num_views", 1)  # as many as a sampler of frames asks for
     noise = np.random.default_rng(0)
     num_classes = len(getattr(cfg, "classes", ()))
-    image = noise.integers(1000, size=(channels, *size), dtype=np.int16)
+    image = noise.integers(1000, size=(1, *size), dtype=np.int16)
     label = noise.integers(num_classes + 1, size=(1, *size), dtype=np.uint8)
     mapped = Intensity(0.0, 1e-3, 0.0, 1.0)
     for name, voxels, intensity in (("image", image, mapped), ("label", label, None)):
@@ -175,9 +175,11 @@ def write_noise(cfg: Any, root: Path) -> Manifest:
         )
     manifest = Manifest.of(
         Case(
-            case_id=f"noise {number}",
-            digest=f"noise {number}",
+            case_id=f"noise {number} {frame}",
+            digest=f"noise {number} {frame}",
             subject_id=f"noise {number}",
+            series_id=f"noise {number}",
+            frame=frame,
             image_uri="image.b2nd",
             label_uri="label.b2nd",
             shape=size,
@@ -185,6 +187,7 @@ def write_noise(cfg: Any, root: Path) -> Manifest:
             split="train",
         )
         for number in range(cfg.optim.batch_size)
+        for frame in range(num_frames)
     )
     write_manifest(manifest, root / "manifest.parquet")
     return manifest

@@ -64,7 +64,7 @@ class Case:
         digest: Hash of voxels and geometry; equal digests are copies whatever their names.
         subject_id: The patient, a keyed hash; splits never divide one.
         study_id: The patient's visit, a keyed hash.
-        series_id: The series that the volume is of, a keyed hash.
+        series_id: The series that the volume is of, a keyed hash; frames of a file are one.
         kind: `volume`, `slide` or `image`.
         modality: DICOM's code, such as `CT` or `MR`, if known.
         image_uri: The image. After `index` an id that only `medssl.data.source` resolves;

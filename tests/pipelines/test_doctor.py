@@ -150,10 +150,13 @@ encoder: {name: unet, channels: [2, 4]}
 optim: {num_steps: 10, batch_size: 2}
 device: cpu
 """
+FRAMES = PRETRAIN.replace("{name: random,", "{name: frames, num_views: 2,")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stage", "text"), [("pretrain", PRETRAIN), ("finetune", FINETUNE)])
+@pytest.mark.parametrize(
+    ("stage", "text"), [("pretrain", PRETRAIN), ("pretrain", FRAMES), ("finetune", FINETUNE)]
+)
 def test_a_config_is_tried_without_its_data(tmp_path, capsys, stage, text):
     path = tmp_path / "run.yaml"
     path.write_text(text)

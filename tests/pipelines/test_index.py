@@ -512,6 +512,7 @@ def test_frames_are_cases_and_nan_is_counted(tmp_path):
         (1, {"nonfinite": "2"}),
     ]
     assert cases[0].subject_id == cases[1].subject_id
+    assert cases[0].series_id == cases[1].series_id is not None
     image = Source(tmp_path / "out").image(cases[1])
     np.testing.assert_array_equal(image.voxels[0], voxels[..., 1])
 

@@ -232,6 +232,7 @@ def test_a_medmnist_archive_is_a_case_a_row_with_its_own_split_and_class(tmp_pat
     named = [case.labels for case in cases]
     assert named[:2] == [[{"class_name": c, "box_mm": None}] for c in ("normal", "hyperplasia")]
     assert len({case.subject_id for case in cases}) == len(cases)
+    assert {case.series_id for case in cases} == {None}
     assert {case.attributes["orientation"] for case in cases} == {"unknown"}
     assert verdict["status"] == "accepted"
     assert [verdict["case_id"], *verdict["further_case_ids"]] == [case.case_id for case in cases]

@@ -46,7 +46,7 @@ TINY = {
 
 @pytest.fixture
 def cache(tmp_path):
-    """A folder as `cache` leaves it: seven volumes of six subjects."""
+    """A folder as `cache` leaves it: seven volumes of six subjects, frames of one series, too."""
     root, cases = tmp_path / "cache", []
     for split, subjects in SUBJECTS.items():
         for subject in subjects:
@@ -66,6 +66,8 @@ def cache(tmp_path):
                     case_id=f"case{number}",
                     digest=f"digest{number}",
                     subject_id=subject,
+                    series_id="series",
+                    frame=number,
                     image_uri=f"volumes/{number}.b2nd",
                     shape=list(SHAPE),
                     spacing_mm=[1.0, 1.0, 1.0],
@@ -177,7 +179,7 @@ SMALL = {
     "log_every": 1,
 }
 CONFIGS = Path(__file__).parents[2] / "configs" / "pretrain"
-CHAINS = [["simclr"], ["dcl"], ["vicreg"], ["barlow_twins"]]
+CHAINS = [["simclr"], ["dcl"], ["vicreg"], ["barlow_twins"], ["frames"]]
 CHAINS += [["slices_all_planes"], ["balanced_groups"], ["multi_crop"], ["mr_strong"], ["ct_strong"]]
 CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
 CHAINS += [["hippocampus_global", "hippocampus_local"]]

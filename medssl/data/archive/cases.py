@@ -127,7 +127,7 @@ def sex(text: str) -> str | None:
 
 
 def _kept(unit: Unit, found: Measured, hidden: Pseudonyms) -> dict[str, str]:
-    """Return what is worth knowing of some cases: of values, burned-in text, what was resampled."""
+    """Return what is worth knowing of some: values, burned-in text, what was resampled."""
     headers = unit.stack.headers if unit.stack else ()
     said = content_of([header.attributes for header in headers]) if headers else {}
     regrid = unit.stack and unit.stack.regrid
@@ -135,8 +135,15 @@ def _kept(unit: Unit, found: Measured, hidden: Pseudonyms) -> dict[str, str]:
     of_some = {
         "units": shown_words(said.get("units"), hidden),
         "burned_in": unit.attributes.get("burned_in") or written,
+        "part": _part(unit),
         "resampled": regrid.sentence if regrid else None,
         "nonfinite": str(found.nonfinite) if found.nonfinite else None,
         "orientation": unit.attributes.get("orientation"),
     }
     return said | {name: value for name, value in of_some.items() if value}
+
+
+def _part(unit: Unit) -> str | None:
+    """Return which volume of its series it is one or a frame of, if it is not of the first."""
+    part = unit.stack.part if unit.stack else 0
+    return f"{unit.copy}.{part}" if unit.copy or part else None

@@ -111,11 +111,14 @@ def _of_file(file: File, look: Look, ledger: Ledger) -> Iterator[Unit]:
     for frame in frames:
         held = look.held[frame or 0] if look.held else None
         name = f"{file.stem}/{held.name}" if held and held.name else file.stem
+        # Volumes with names of their own are no frames of one series.
+        is_series = frame is not None and name == file.stem
         yield Unit(
             files=(file, *parts),
             name=name,
             identity=f"file|{file.source}|{file.name}|{frame}",
             patient=f"{file.source}|{name}",
+            series=f"file|{file.source}|{file.name}" if is_series else None,
             frame=frame,
             reader=layout or file.reader,
             attributes=layout.attributes if layout else {},

@@ -52,6 +52,8 @@ def test_slices_of_another_plane_or_grid_are_another_volume(tmp_path, dicom, vox
     dicom.write(tmp_path / "c", voxels[:5], affine)
     cases, _, _ = looked(tmp_path)
     assert sorted(case.shape for case, _ in cases) == [[5, 5, 7], [6, 5, 7], [6, 5, 7]]
+    assert {case.series_id for case, _ in cases} == {cases[0][0].series_id}
+    assert len({case.attributes.get("part") for case, _ in cases}) == 3
 
 
 def test_a_truncated_slice_takes_its_volume_along_and_no_other(tmp_path, dicom, voxels, affine):

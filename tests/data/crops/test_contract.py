@@ -16,11 +16,25 @@ CROPS = [(6, 5), (6, 5, 4)]
 
 
 # What a member needs to be like the others: it has files of its own for the rest.
-AS_OTHERS = {"slices": {"planes": ("axial",)}, "multi_crop": {"local_crop_vox": (2, 2, 2)}}
+AS_OTHERS = {
+    "frames": {"shared_crop": False},
+    "multi_crop": {"local_crop_vox": (2, 2, 2)},
+    "slices": {"planes": ("axial",)},
+}
+
+
+def in_frames(manifest):
+    """Return each case as a frame of a series, followed by as many that are the other frames."""
+    return Manifest.of(
+        replace(case, case_id=f"{case.case_id}.{frame}", series_id=case.case_id, frame=frame)
+        for frame in range(2)
+        for case in manifest
+    )
 
 
 def made(cohort, name, crop_vox, seed=0, manifest=None):
     manifest = cohort.manifest if manifest is None else manifest
+    manifest = in_frames(manifest) if name == "frames" else manifest
     if name == "slices" and len(crop_vox) == 3 and 0 not in crop_vox:
         pytest.skip("slices have two axes")
     options = {"crop_vox": crop_vox, **AS_OTHERS.get(name, {})}
@@ -51,7 +65,14 @@ def name(request):
 
 
 def test_the_family_is_what_it_was():
-    assert lookup.names(FAMILY) == ["labeled", "multi_crop", "partition", "random", "slices"]
+    assert lookup.names(FAMILY) == [
+        "frames",
+        "labeled",
+        "multi_crop",
+        "partition",
+        "random",
+        "slices",
+    ]
 
 
 @pytest.mark.parametrize("crop_vox", CROPS)

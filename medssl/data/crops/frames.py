@@ -1,0 +1,150 @@
+"""Frames: views of one place at different times of a series.
+
+Source: Qian et al., "Spatiotemporal Contrastive Video Representation Learning", CVPR 2021,
+section 3.2: of two clips that are T(1 - sqrt(1 - u)) apart, an interval that becomes less likely
+linearly as it grows, the earlier begins anywhere from which the later one still fits.
+Departs from the paper: a clip is a single frame, and the two are never the same one. The first is
+given, and as the paper's law makes every pair of a sequence equally likely, the other is any of
+those that are left; so the intervals of an epoch follow the law. Frames that go round in a circle
+are apart by the shorter way.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from medssl.data.cache import open_cached
+from medssl.data.crops import Crops
+from medssl.data.crops._cutting import anywhere, checked_crop, cut
+from medssl.data.manifest import Manifest
+from medssl.data.randomness import integer, seed_of, stream
+from medssl.errors import DataError
+
+__all__ = ["Frames"]
+
+
+class Frames:
+    """One item a frame: it and others of its series, a view each.
+
+    Frames are of one series where the manifest gives them one `series_id`, one part of it and one
+    grid. The first view is of the case that was drawn. Slices come from those that this case lets
+    take part, all views of an item from the same one; blocks need their neighbors and come from
+    anywhere. A crop that is larger than the volume along an axis is centered and padded with
+    zeros.
+
+    Args:
+        manifest: The cases, cached; each is a frame of a series with at least as many as views.
+        root: The folder that their URIs start from.
+        seed: Begins every draw.
+        crop_vox: Size of a crop: two numbers for slices, three for blocks.
+        num_views: How many views there are of an item, each of a frame of its own.
+        shared_crop: Whether an item's views are cut at one place.
+        periodic: Whether the last frame listed is followed by the first, as in a heart cycle; a
+            frame's chance then falls linearly with how far away it is around the circle.
+    """
+
+    in_channels = 1
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        root: Path,
+        seed: int,
+        *,
+        crop_vox: tuple[int, ...],
+        num_views: int = 2,
+        shared_crop: bool = True,
+        periodic: bool = False,
+    ) -> None:
+        if num_views < 2:
+            msg = f"num_views must be at least 2, a frame each, got {num_views}"
+            raise ValueError(msg)
+        self.manifest, self.root, self.seed = manifest, root, seed
+        self.crop_vox, self.num_views = checked_crop(crop_vox), num_views
+        self.shared_crop, self.periodic = shared_crop, periodic
+        self.spatial_dims = len(crop_vox)
+        self.subjects = manifest.codes("subject_id")
+        self.numbers = manifest.table["frame"].fill_null(0).to_numpy()
+        self._series = _rows_by_series(manifest, self.numbers, num_views)
+
+    def __getitem__(self, draw: tuple[int, int]) -> Crops:
+        """Return the views of frame `row` in `epoch`."""
+        epoch, row = draw
+        case = self.manifest[row]
+        key = (self.seed, epoch, case.digest)
+        chosen = stream(*key, "slice")
+        slices = range(case.shape[2]) if case.slices is None else case.slices
+        k = slices[integer(chosen, len(slices))]
+        crops, starts = [], []
+        for view, at in enumerate([row, *self._others(row, stream(*key, "frames"))]):
+            volume = open_cached(self.root / self.manifest[at].image_uri)
+            where = stream(*key, 0 if self.shared_crop else view)
+            sizes = zip(volume.shape, self.crop_vox, strict=False)
+            start = [*(anywhere(where, size, crop) for size, crop in sizes), k][:3]
+            crops.append(cut(volume.read, volume.shape, start, self.crop_vox))
+            starts.append(start)
+        seeds = [seed_of(*key, view, "augmentation") for view in range(self.num_views)]
+        return Crops(
+            image=torch.from_numpy(np.stack(crops)[None]),
+            start=torch.tensor([starts]),
+            axes=torch.arange(self.spatial_dims).repeat(1, self.num_views, 1),
+            seed=torch.tensor([seeds]),
+            volume=torch.zeros(1, dtype=torch.int64),
+            part=torch.zeros(1, dtype=torch.int64),
+            subject=torch.from_numpy(self.subjects[[row]]),
+        )
+
+    def _others(self, row: int, generator: torch.Generator) -> list[int]:
+        """Draw the rows of the views after the first: other frames of its series, each once."""
+        rows = self._series[row]
+        others = rows[rows != row]
+        weights = torch.from_numpy(self._weights(self.numbers[row], self.numbers[rows], others))
+        drawn = torch.multinomial(weights, self.num_views - 1, generator=generator)
+        return [int(at) for at in others[drawn.numpy()]]
+
+    def _weights(
+        self, number: np.integer, series: Int[np.ndarray, "frame"], others: Int[np.ndarray, "other"]
+    ) -> Float[np.ndarray, "other"]:
+        """Return how likely each other frame is."""
+        if not self.periodic:
+            return np.ones(len(others))
+        length = int(series.max() - series.min()) + 1
+        apart = np.abs(self.numbers[others] - number)
+        return length // 2 + 1.0 - np.minimum(apart, length - apart)
+
+
+def _rows_by_series(
+    manifest: Manifest, numbers: Int[np.ndarray, "case"], num_views: int
+) -> list[Int[np.ndarray, "frame"]]:
+    """Return for each case the rows of all frames of its series, in their order.
+
+    Raises:
+        DataError: If a case has fewer than views, or a series has a frame twice.
+    """
+    names = ("series_id", "frame", "shape", "affine", "attributes")
+    columns = [manifest.table[name].to_pylist() for name in names]
+    keys: list[Hashable] = []
+    for row, (series, frame, shape, affine, attributes) in enumerate(zip(*columns, strict=True)):
+        part = dict(attributes or ()).get("part")
+        known = series is not None and frame is not None
+        keys.append((series, part, *shape, *(affine or ())) if known else row)
+    grouped = defaultdict(list)
+    for row, key in enumerate(keys):
+        grouped[key].append(row)
+    if alone := [row for row, key in enumerate(keys) if len(grouped[key]) < num_views]:
+        first = manifest[alone[0]]
+        msg = (
+            f"views of {num_views} frames need as many of one series on one grid, {len(alone)} of "
+            f"{len(keys)} cases have fewer, the first {first.case_id}, with "
+            f"{len(grouped[keys[alone[0]]])}; index series with frames alone, and cache them with "
+            "crop_to_foreground: false"
+        )
+        raise DataError(msg)
+    ordered = {
+        key: np.array(sorted(rows, key=lambda row: numbers[row])) for key, rows in grouped.items()
+    }
+    return [ordered[key] for key in keys]
