@@ -90,7 +90,7 @@ def check_fits(encoder: Component, network: Any, crops: str, source: CropSource)
     if takes != source.in_channels:
         msg = (
             f"encoder {encoder.name} takes {takes} channels, crops {crops} has "
-            f"{source.in_channels}; set encoder.in_channels to it"
+            f"{source.in_channels}; set encoder.in_channels or, of slices, crops.thickness to fit"
         )
         raise ConfigError(msg)
 

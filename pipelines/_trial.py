@@ -157,7 +157,7 @@ def write_noise(cfg: Any, root: Path) -> Manifest:
     """Write a batch of noise with labels, a little larger than a crop, each of its own subject."""
     crop = cfg.crops.params["crop_vox"]
     size = [side + BEYOND_VOX for side in crop]
-    size = [*size[:2], max(FEWEST_SLICES, *size[2:])]
+    size = [*size[:2], max([FEWEST_SLICES, *size[2:]])]
     num_frames = cfg.crops.params.get("num_views", 1)  # as many as a sampler of frames asks for
     noise = np.random.default_rng(0)
     num_classes = len(getattr(cfg, "classes", ()))

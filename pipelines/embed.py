@@ -33,6 +33,8 @@ from pipelines._records import record_of
 SLAB = 32  # slices that are read at once: as thick as the blocks they are compressed in
 BYTES_A_VOXEL = 24  # a voxel as stored, as float32, as grey, and what comes between
 
+BYTES_A_NEIGHBOR = 8  # as float32 in a stack, and once more where the stack is padded
+
 
 def run(cfg: Embed) -> None:
     """Describe each case in the manifest's order, then say what was written."""
@@ -40,7 +42,7 @@ def run(cfg: Embed) -> None:
     if not len(manifest):
         msg = f"{cfg.manifest} lists no case; see what `index` says in verdicts.parquet"
         raise DataError(msg)
-    work = EmbedWork(cfg, descriptor_of(cfg))
+    work = work_of(cfg)
     num_rows = sum(work.num_rows(case) for case in manifest)
     with (
         build(cfg.tracker).run(f"embed {cfg.output.name}", config=dump(cfg)) as tracked,
@@ -70,31 +72,50 @@ def run(cfg: Embed) -> None:
     print(f"{num_rows} rows of {len(manifest)} cases, {blank.sum()} of them blank: {cfg.output}")
 
 
-def descriptor_of(cfg: Embed) -> Descriptor:
-    """Return the descriptor, around the export's encoder if it is a learned one."""
+def work_of(cfg: Embed) -> "EmbedWork":
+    """Return the work, with a descriptor around the export's encoder if it is a learned one.
+
+    Raises:
+        DataError: If the export has no encoder, or one that takes other than what its card says.
+    """
     if cfg.export is None:
-        return cast(Descriptor, build(cfg.descriptor))
+        return EmbedWork(cfg, cast(Descriptor, build(cfg.descriptor)))
     # Hashing needs no torch, whose import takes longer than to hash a small data set.
     from medssl.models.export import load_part, read_card
     from medssl.training.fabric import place, start
 
     fabric = start(device=cfg.device, devices=1, num_nodes=1, strategy="auto", precision="32-true")
-    tree = read_card(cfg.export).get("encoder")
+    described_by = read_card(cfg.export)
+    tree = described_by.get("encoder")
     if not tree:
         msg = f"{cfg.export}/card.json describes no encoder; give what `pretrain` wrote"
+        raise DataError(msg)
+    thickness = described_by.get("thickness", 1)
+    if (takes := tree.get("in_channels", thickness)) != thickness:
+        msg = (
+            f"{cfg.export}: its encoder takes {takes} channels, its card says stacks of "
+            f"{thickness} slices; train it again, cards now say how thick stacks were"
+        )
         raise DataError(msg)
     network = build(recall("medssl.models.encoders", tree))
     load_part(cfg.export, "encoder", network)
     place(network, fabric)
-    return cast(Descriptor, build(cfg.descriptor, network.eval()))
+    return EmbedWork(cfg, cast(Descriptor, build(cfg.descriptor, network.eval())), thickness)
 
 
 @dataclass(frozen=True)
 class EmbedWork:
-    """The work on one case."""
+    """The work on one case.
+
+    Args:
+        cfg: What was asked.
+        descriptor: Sees each slice with its neighbors as channels.
+        thickness: How many slices such a stack has, an odd number.
+    """
 
     cfg: Embed
     descriptor: Descriptor
+    thickness: int = 1
 
     def describe(self, case: Case) -> tuple[Shaped[np.ndarray, "row dim"], Bool[np.ndarray, "row"]]:
         """Return a case's rows, and which of them are blank."""
@@ -107,14 +128,18 @@ class EmbedWork:
             raise DataError(msg)
         if self.cfg.unit == "volume":
             voxels = cached.read()
-            return self.descriptor.volume(voxels)[None], self.is_blank(voxels[..., None])
+            row = self.descriptor.volume(stacked(voxels, self.thickness))
+            return row[None], self.is_blank(voxels[..., None])
         parts = []
         for start in range(0, case.shape[2], SLAB):
             wanted = [k for k in slices_of(case) if start <= k < start + SLAB]
             if wanted:
-                slab = cached.read(slice(None), slice(None), slice(start, start + SLAB))
-                voxels = slab[..., np.array(wanted) - start]
-                parts.append((self.descriptor.slices(voxels), self.is_blank(voxels)))
+                first = max(0, start - self.thickness // 2)
+                last = min(case.shape[2], start + SLAB + self.thickness // 2)
+                slab = cached.read(slice(None), slice(None), slice(first, last))
+                places = np.array(wanted) - first
+                stacks = stacked(slab, self.thickness)[..., places]
+                parts.append((self.descriptor.slices(stacks), self.is_blank(slab[..., places])))
         rows, blank = zip(*parts, strict=True)
         return np.concatenate(rows), np.concatenate(blank)
 
@@ -132,7 +157,20 @@ class EmbedWork:
     def cost_bytes(self, case: Case) -> int:
         """Return what the work takes at its peak."""
         i, j, k = case.shape
-        return BYTES_A_VOXEL * i * j * (k if self.cfg.unit == "volume" else min(k, SLAB))
+        voxels = i * j * (k if self.cfg.unit == "volume" else min(k, SLAB + self.thickness - 1))
+        return (BYTES_A_VOXEL + BYTES_A_NEIGHBOR * (self.thickness - 1)) * voxels
+
+
+def stacked(
+    voxels: Float32[np.ndarray, "channel i j k"], thickness: int
+) -> Float32[np.ndarray, "stack i j k"]:
+    """Return slices whose channels are they and their neighbors, zeros beyond the volume."""
+    if thickness == 1:
+        return voxels
+    beyond = thickness // 2
+    padded = np.pad(voxels, [(0, 0), (0, 0), (0, 0), (beyond, beyond)])
+    neighbors = np.lib.stride_tricks.sliding_window_view(padded, thickness, axis=3)
+    return np.moveaxis(neighbors, -1, 1).reshape(-1, *voxels.shape[1:])
 
 
 def slices_of(case: Case) -> list[int]:

@@ -132,7 +132,10 @@ def _segmenter(cfg: Evaluate) -> tuple[list[str], Callable[[Case], Volume]]:
     place(network, fabric)
     classes: list[str] = card["classes"]
     window = SlidingWindow(
-        window_vox=tuple(card["crop_vox"]), overlap=cfg.window_overlap, batch_size=cfg.batch_size
+        window_vox=tuple(card["crop_vox"]),
+        thickness=card.get("thickness", 1),
+        overlap=cfg.window_overlap,
+        batch_size=cfg.batch_size,
     )
 
     def segment(case: Case) -> Volume:

@@ -186,7 +186,9 @@ def report(tracked: Run, state: StateFolder, notes: Sequence[str]) -> None:
 
 def watchers(cfg: Finetune, training: Training, network: DenseNetwork, cases: Cases) -> list[Hook]:
     """Return what looks at the network while it learns, and draws at the end."""
-    window = SlidingWindow(window_vox=crop_vox(cfg), overlap=cfg.window_overlap)
+    window = SlidingWindow(
+        window_vox=crop_vox(cfg), thickness=thickness(cfg), overlap=cfg.window_overlap
+    )
 
     def validate(done: int, views: LabeledViews) -> None:
         found = validation_dice(
@@ -196,9 +198,8 @@ def watchers(cfg: Finetune, training: Training, network: DenseNetwork, cases: Ca
 
     def draw(done: int, views: LabeledViews) -> None:
         figures = training.state.path / "figures"
-        image, label = (
-            part[:SHOWN].cpu().numpy() for part in (views.image[:, 0].float(), views.label)
-        )
+        middle = views.image[:, views.image.shape[1] // 2].float()
+        image, label = (part[:SHOWN].cpu().numpy() for part in (middle, views.label))
         planes = middle_planes(image, label)
         draw_planes([planes], figures / "crops.png", class_names=cfg.classes)
         curves = training.history.curves("train/")
@@ -215,6 +216,11 @@ def crop_vox(cfg: Finetune) -> tuple[int, ...]:
     return tuple(cfg.crops.params["crop_vox"])
 
 
+def thickness(cfg: Finetune) -> int:
+    """Return how many slices a stack has; 1 where crops are none."""
+    return int(cfg.crops.params.get("thickness", 1))
+
+
 def keep(
     cfg: Finetune, cases: Cases, model: Model, training: Training, origin: dict[str, Any]
 ) -> None:
@@ -225,6 +231,7 @@ def keep(
         "classes": list(cfg.classes),
         "spatial_dims": model.network.encoder.spatial_dims,
         "crop_vox": list(crop_vox(cfg)),
+        "thickness": thickness(cfg),
         "preprocessing": contract_of(cfg.manifest, cases.train),
         "licence_note": LICENCE_NOTE,
         "provenance": origin

@@ -137,7 +137,10 @@ def load_task(cfg: Predict) -> Task:
     )
     network, card = restore(cfg.model)
     window = SlidingWindow(
-        window_vox=tuple(card["crop_vox"]), overlap=cfg.window_overlap, batch_size=cfg.batch_size
+        window_vox=tuple(card["crop_vox"]),
+        thickness=card.get("thickness", 1),
+        overlap=cfg.window_overlap,
+        batch_size=cfg.batch_size,
     )
     contract = TypeAdapter(Preprocessing).validate_python(card["preprocessing"])
     place(network, fabric)

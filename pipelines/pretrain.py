@@ -89,7 +89,10 @@ def run(cfg: Pretrain) -> None:
         if fabric.is_global_zero:
             spent_s = training.elapsed_s + earlier_s(cfg)
             how = provenance(identity) | {"training_time_s": spent_s, "num_steps": steps}
-            card = networks.card(method.exports(), contract) | {"provenance": how}
+            card = networks.card(method.exports(), contract) | {
+                "thickness": cfg.crops.params.get("thickness", 1),  # slices of a stack
+                "provenance": how,
+            }
             keep(cfg, method.exports(), card, manifest=manifest, training=training)
     fabric.barrier()
     if fabric.is_global_zero:
@@ -285,8 +288,11 @@ def watch(cfg: Pretrain, training: Training, encoder: Any) -> list[Hook]:
             training.note(done, {f"representation/{key}": value for key, value in found.items()})
 
     def show(done: int, views: Views | MultiViews) -> None:
-        shown = [kind.images[:, :SHOWN, 0].detach().float().cpu().numpy() for kind in _kinds(views)]
-        drawn = [view for kind in shown for view in kind]
+        drawn = [
+            view[:SHOWN, view.shape[1] // 2].detach().float().cpu().numpy()  # of a stack of slices
+            for kind in _kinds(views)
+            for view in kind.images
+        ]
         draw_views(drawn, training.state.path / "figures" / "views.png")
 
     return [Hook(cfg.diagnose_every, look), Hook(cfg.optim.num_steps, show)]

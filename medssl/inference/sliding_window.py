@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from monai.inferers.utils import sliding_window_inference
 from torch import Tensor
+from torch.nn import functional
 
 Network = Callable[[Tensor], Tensor]
 
@@ -20,9 +21,13 @@ Network = Callable[[Tensor], Tensor]
 class SlidingWindow:
     """Runs a network window by window, or slice by slice where windows are two-dimensional.
 
+    A slice may come with its neighbors, a channel each, as in the crops that a network of stacks
+    was trained on; neighbors beyond the volume are zeros.
+
     Args:
         window_vox: Extent of a window: three numbers, or two for networks of slices, which lie
             across the third axis.
+        thickness: Slices of a stack, an odd number; 1 for slices alone and for blocks.
         overlap: Share of a window's extent by which neighbors overlap.
         batch_size: Windows that the network sees at once.
         device_bytes: Up to this size the logits of a volume are summed on the image's device,
@@ -30,6 +35,7 @@ class SlidingWindow:
     """
 
     window_vox: tuple[int, ...]
+    thickness: int = 1
     overlap: float = 0.5
     batch_size: int = 4
     device_bytes: int = 2**31
@@ -37,6 +43,12 @@ class SlidingWindow:
     def __post_init__(self) -> None:
         if len(self.window_vox) not in (2, 3) or min(self.window_vox) < 1:
             msg = f"window_vox must be 2 or 3 positive numbers, got {self.window_vox}"
+            raise ValueError(msg)
+        if self.thickness < 1 or self.thickness % 2 == 0:
+            msg = f"thickness must be an odd number of slices, got {self.thickness}"
+            raise ValueError(msg)
+        if self.thickness > 1 and len(self.window_vox) == 3:
+            msg = f"windows {self.window_vox} are blocks, which have no thickness {self.thickness}"
             raise ValueError(msg)
         if not 0 <= self.overlap < 1:
             msg = f"overlap must be in [0, 1), got {self.overlap}"
@@ -54,11 +66,20 @@ class SlidingWindow:
         if len(self.window_vox) == 3:
             logits = self._slide(network, image[None], num_classes)[0]
         else:
-            slices = image.movedim(3, 0)
-            logits = self._slide(network, slices, num_classes).movedim(0, 3)
+            stacks = self._stacks(image)
+            logits = self._slide(network, stacks, num_classes).movedim(0, 3)
         # In place: of many classes there is not always room for a second copy.
         logits.sub_(logits.amax(dim=0, keepdim=True)).exp_()
         return logits.div_(logits.sum(dim=0, keepdim=True))
+
+    def _stacks(self, image: Float[Tensor, "channel i j k"]) -> Float[Tensor, "k stack i j"]:
+        """Return each slice between its neighbors; of one channel without copying each of them."""
+        if self.thickness == 1:
+            return image.movedim(3, 0)
+        beyond = self.thickness // 2
+        padded = functional.pad(image, (beyond, beyond))
+        neighbors = padded.unfold(3, self.thickness, 1)
+        return neighbors.permute(3, 0, 4, 1, 2).flatten(1, 2)
 
     def _slide(
         self, network: Network, batch: Float[Tensor, "batch channel *spatial"], num_classes: int

@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.data.utils import compute_importance_map
 
-from medssl.data.crops._cutting import centered, cut
+from medssl.data.crops._cutting import centered, cut, cut_stack
 from medssl.inference.sliding_window import SlidingWindow
 
 
@@ -40,6 +40,34 @@ def test_a_network_of_slices_sees_slices_across_the_third_axis():
     assert len(seen) == 4
     for number, window in enumerate(seen):
         assert torch.equal(window, image[..., number])
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("thickness", [3, 5])
+def test_a_network_of_stacks_sees_each_slice_as_the_crops_of_training_show_it(thickness, channels):
+    image, seen = volume((6, 5, 4), channels=channels), []
+
+    def network(windows):
+        seen.extend(windows.clone())
+        return pointwise(windows)
+
+    window = SlidingWindow(window_vox=(6, 5), thickness=thickness, batch_size=3)
+    found = window(network, image, 3)
+    for k, stack in enumerate(seen):
+        crop = cut_stack(
+            lambda *box: image[:, *box].numpy(), (6, 5, 4), [0, 0, k], (6, 5), thickness=thickness
+        )
+        np.testing.assert_array_equal(stack, crop)
+    # What the network says of a stack is said of its middle slice: of each, its first channel.
+    first = torch.stack([stack[:1] for stack in seen])
+    torch.testing.assert_close(found, pointwise(first).softmax(dim=1).movedim(0, 3))
+
+
+def test_stacks_of_one_channel_take_no_memory_of_their_own():
+    image = volume((6, 5, 40))
+    stacks = SlidingWindow(window_vox=(6, 5), thickness=5)._stacks(image)
+    assert stacks.shape == (40, 5, 6, 5)
+    assert stacks.untyped_storage().nbytes() == 4 * 6 * 5 * (40 + 4)
 
 
 def test_neighbors_are_averaged_under_a_gaussian():
@@ -77,6 +105,8 @@ def test_a_window_beyond_the_volume_is_centered_and_padded_as_a_crop_is():
     [
         ({"window_vox": (4,)}, r"window_vox must be 2 or 3 positive numbers, got \(4,\)"),
         ({"window_vox": (4, 0, 4)}, r"window_vox must be .* got \(4, 0, 4\)"),
+        ({"window_vox": (4, 4), "thickness": 4}, "thickness must be an odd number of .* got 4"),
+        ({"window_vox": (4, 4, 4), "thickness": 3}, r"\(4, 4, 4\) are blocks, which have no thick"),
         ({"window_vox": (4, 4), "overlap": 1.0}, r"overlap must be in \[0, 1\), got 1.0"),
     ],
 )

@@ -150,12 +150,16 @@ encoder: {name: unet, channels: [2, 4]}
 optim: {num_steps: 10, batch_size: 2}
 device: cpu
 """
+STACKS = FINETUNE.replace("[16, 16, 16]", "[16, 16], thickness: 3").replace(
+    "[2, 4]", "[2, 4], spatial_dims: 2, in_channels: 3"
+)
 FRAMES = PRETRAIN.replace("{name: random,", "{name: frames, num_views: 2,")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("stage", "text"), [("pretrain", PRETRAIN), ("pretrain", FRAMES), ("finetune", FINETUNE)]
+    ("stage", "text"),
+    [("pretrain", PRETRAIN), ("pretrain", FRAMES), ("finetune", FINETUNE), ("finetune", STACKS)],
 )
 def test_a_config_is_tried_without_its_data(tmp_path, capsys, stage, text):
     path = tmp_path / "run.yaml"

@@ -14,6 +14,7 @@ from medssl.data.cache import open_cached, write_cached
 from medssl.data.manifest import Case, Manifest, write_manifest
 from medssl.data.preprocessing import Intensity
 from medssl.data.volume import Volume
+from medssl.descriptors.encoder import Encoder
 from medssl.models.encoders.small_conv import SmallConv
 from medssl.models.export import write_export
 from pipelines.__main__ import main
@@ -127,12 +128,13 @@ def test_neither_jobs_nor_memory_changes_a_byte(tmp_path):
     assert (tmp_path / "out" / "values.npy").read_bytes() == first
 
 
-def export(root, spatial_dims):
+def export(root, spatial_dims, in_channels=1, **more):
     torch.manual_seed(0)
-    encoder = SmallConv(width=4, spatial_dims=spatial_dims)
-    described = {"name": "small_conv", "in_channels": 1, "width": 4, "spatial_dims": spatial_dims}
+    shape = {"in_channels": in_channels, "width": 4, "spatial_dims": spatial_dims}
+    encoder = SmallConv(**shape)
+    card = {"encoder": {"name": "small_conv", **shape}, **more}
     subjects = pa.table({"subject_id": ["x"], "digest": ["x"]})
-    write_export(root / "export", {"encoder": encoder}, {"encoder": described}, subjects=subjects)
+    write_export(root / "export", {"encoder": encoder}, card, subjects=subjects)
     return encoder.eval()
 
 
@@ -155,6 +157,34 @@ def test_a_2d_encoder_describes_slices(tmp_path):
     export(tmp_path, 2)
     assert embed(tmp_path, "encoder", export=tmp_path / "export", unit="slice") == 0
     assert written(tmp_path)[0].shape == (54, 16)
+
+
+def test_an_encoder_of_stacks_describes_each_slice_between_its_neighbors(tmp_path):
+    cache(tmp_path, a=[0, 30, 31, 32, 39])  # on both sides of where a slab ends
+    network = export(tmp_path, 2, in_channels=5, thickness=5)
+    crop = {"descriptor.crop_vox": [8, 8]}
+    assert embed(tmp_path, "encoder", export=tmp_path / "export", unit="slice", **crop) == 0
+    values, rows, _ = written(tmp_path)
+    assert rows["blank"][:5] == [True, False, False, False, False]
+    described = Encoder(network, crop_vox=(8, 8))
+    for case, k, value in zip(rows["case_id"], rows["slice"], values, strict=True):
+        voxels = open_cached(tmp_path / "volumes" / f"{case}.b2nd").read()[0]
+        padded = np.pad(voxels, [(0, 0), (0, 0), (2, 2)])
+        stack = np.stack([padded[:, :, k + offset] for offset in range(5)])
+        expected = described.slices(np.ascontiguousarray(stack[..., None]))[0]
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
+    by_slice = values[[case == "b" for case in rows["case_id"]]]
+    assert embed(tmp_path, "encoder", export=tmp_path / "export", unit="volume", **crop) == 0
+    volumes = written(tmp_path)[0]
+    np.testing.assert_allclose(volumes[1], by_slice.mean(axis=0), rtol=1e-4, atol=1e-6)
+
+
+def test_an_encoder_of_channels_that_its_card_does_not_explain_is_refused(tmp_path, capsys):
+    cache(tmp_path)
+    export(tmp_path, 2, in_channels=3)
+    assert embed(tmp_path, "encoder", export=tmp_path / "export", unit="slice") == 2
+    said = capsys.readouterr().err
+    assert "its encoder takes 3 channels, its card says stacks of 1 slices; train it again" in said
 
 
 @pytest.mark.parametrize(

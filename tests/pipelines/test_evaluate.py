@@ -86,6 +86,19 @@ def test_a_network_that_is_right_has_perfect_scores_in_the_sources_grid(cohort):
     assert len(figures) == 3
 
 
+def test_a_network_of_stacks_is_fed_stacks_and_scored_by_the_middle_slice(cohort, monkeypatch):
+    class Middle(Brightness):
+        def forward(self, image):
+            assert image.shape[1] == 5
+            return super().forward(image[:, 2:3])
+
+    card = {"classes": ["ball"], "crop_vox": [16, 16], "thickness": 5}
+    monkeypatch.setattr(evaluate, "restore", lambda model: (Middle(), card))
+    assert score(cohort) == 0
+    rows = pq.read_table(cohort / "evaluation/cases.parquet").to_pylist()
+    assert {row["dice"] for row in rows} == {1.0}
+
+
 def test_a_network_that_sees_too_much_is_told_by_how_much(cohort, monkeypatch):
     class Everything(Brightness):
         def forward(self, image):

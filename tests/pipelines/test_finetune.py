@@ -13,14 +13,16 @@ from safetensors.torch import load_file
 
 from medssl.config.load import dump, load
 from medssl.config.stages.finetune import Finetune
-from medssl.data.cache import write_cached
-from medssl.data.manifest import Case, Manifest, write_manifest
+from medssl.data.cache import open_cached, write_cached
+from medssl.data.crops.labeled import Labeled
+from medssl.data.manifest import Case, Manifest, read_manifest, write_manifest
 from medssl.data.preprocessing import Intensity
 from medssl.data.volume import Volume
 from medssl.errors import ConfigError, DataError
 from medssl.models.decoders.unet import UNetDecoder
 from medssl.models.encoders.unet import UNet
 from medssl.models.export import write_export
+from pipelines import finetune
 from pipelines._network import restore
 from pipelines.finetune import run
 
@@ -107,10 +109,13 @@ def numbers(root, output="model"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spatial_dims", [2, 3])
-def test_few_labels_teach_the_network_what_they_show(cohort, spatial_dims):
+@pytest.mark.parametrize(
+    ("spatial_dims", "thickness"), [(2, 1), pytest.param(2, 3, marks=pytest.mark.long), (3, 1)]
+)
+def test_few_labels_teach_the_network_what_they_show(cohort, spatial_dims, thickness):
     run(config(
-        cohort, "optim.num_steps=120", "optim.optimizer.lr=0.01", "optim.batch_size=4",
+        cohort, f"encoder.in_channels={thickness}", f"crops.thickness={thickness}",
+        "optim.num_steps=120", "optim.optimizer.lr=0.01", "optim.batch_size=4",
         "log_every=40", "validate_every=120", "labels.count=2",
         "encoder.channels=[8, 16]", spatial_dims=spatial_dims,
     ))  # fmt: skip
@@ -349,6 +354,48 @@ def test_an_empty_manifest_is_refused(cohort):
 def test_a_config_that_contradicts_itself_is_refused(tmp_path, overrides, message):
     with pytest.raises(ConfigError, match=message):
         config(tmp_path, *overrides)
+
+
+def test_a_network_of_stacks_is_validated_and_kept_with_the_stacks_that_it_learned_from(
+    cohort, monkeypatch
+):
+    """A crop of a whole plane is what the window shows of the same slice, voxel for voxel."""
+    seen = []
+    monkeypatch.setattr(
+        finetune,
+        "validation_dice",
+        lambda network, cases, *, window, **_: seen.append(window) or {},
+    )
+    stacks = ["crops.crop_vox=[16, 17]", "crops.thickness=3", "encoder.in_channels=3"]
+    run(config(cohort, *stacks, spatial_dims=2))
+    network, card = restore(cohort.parent / "model")
+    assert (card["crop_vox"], card["thickness"]) == ([16, 17], 3)
+    assert next(network.encoder.parameters()).shape[1] == 3
+
+    manifest = read_manifest(cohort / "manifest.parquet").keep(np.array([0]))
+    source = Labeled(manifest, cohort, 0, crop_vox=(16, 17), thickness=3)
+    image = open_cached(cohort / manifest[0].image_uri).read()
+    windows = []
+
+    def network_of_stacks(batch):
+        windows.extend(batch.clone())
+        return batch[:, :2]
+
+    seen[0](network_of_stacks, torch.from_numpy(image), 2)
+    label = open_cached(cohort / manifest[0].label_uri).raw()[0]
+    found = set()
+    for epoch in range(40):
+        crop = source[epoch, 0]
+        (k,) = [k for k, window in enumerate(windows) if torch.equal(window, crop.image[0])]
+        np.testing.assert_array_equal(crop.label[0], label[..., k])
+        found.add(k)
+    assert len(found) > 10
+
+
+def test_stacks_that_the_network_does_not_take_are_refused(cohort):
+    expected = r"unet takes 1 channels, crops labeled has 3; set encoder.in_channels or, of slices"
+    with pytest.raises(ConfigError, match=expected):
+        run(config(cohort, "crops.thickness=3", spatial_dims=2))
 
 
 def test_crops_of_other_axes_than_the_networks_are_refused(cohort):

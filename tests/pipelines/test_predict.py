@@ -227,6 +227,26 @@ def test_a_folder_without_volumes_is_refused_with_the_reasons(tmp_path, bright):
         run(tmp_path, tmp_path / "images")
 
 
+def test_a_network_of_stacks_is_fed_stacks(tmp_path, bright, monkeypatch):
+    class Middle(Bright):
+        def forward(self, image):
+            assert image.shape[1] == 3
+            return super().forward(image[:, 1:2])
+
+    affine, shape = grid_of([1, 1, 1], [2.0, 2.0, 3.0], 0.0)
+    image = nibabel.Nifti1Image(ball_image(affine, shape).astype(np.float32), affine)
+    nibabel.save(image, tmp_path / "ball.nii.gz")
+    masks = []
+    for output, change in (("one", {}), ("stacks", {"thickness": 3})):
+        card = bright | {"crop_vox": [16, 16]} | change
+        made = ((Middle() if change else Bright()).eval(), card)
+        monkeypatch.setattr(predict, "restore", lambda export, made=made: made)
+        (path,) = run(tmp_path, tmp_path / "ball.nii.gz", output=output).glob("*.nii.gz")
+        masks.append(np.asarray(nibabel.load(path).dataobj))
+    assert masks[0].any()
+    np.testing.assert_array_equal(*masks)
+
+
 def test_a_real_export_is_fed_as_its_card_says(tmp_path):
     torch.manual_seed(0)
     encoder = UNet(channels=(4, 8))

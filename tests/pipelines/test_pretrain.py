@@ -204,6 +204,7 @@ def test_every_config_of_the_folder_trains(cache, chain):
         assert main(["pretrain", str(CONFIGS / f"{name}.yaml"), *flags]) == 0
         before = own["output"]
         assert all(value.isfinite().all() for value in weights(before).values())
+        assert read_card(before)["thickness"] == (3 if name == "slices_all_planes" else 1)
 
 
 @pytest.mark.slow

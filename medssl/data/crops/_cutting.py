@@ -33,6 +33,20 @@ def checked_count(name: str, value: int) -> int:
     return value
 
 
+def checked_thickness(thickness: int, crop_vox: tuple[int, ...]) -> int:
+    """Return how many slices a stack has, if there is one in its middle; blocks have no stacks."""
+    if thickness < 1 or thickness % 2 == 0:
+        msg = f"thickness must be an odd number of slices, got {thickness}"
+        raise ValueError(msg)
+    if thickness > 1 and len(crop_vox) == 3:
+        msg = (
+            f"thickness {thickness} makes stacks of slices, crop_vox {crop_vox} is for blocks; "
+            "leave thickness out, or give crop_vox 2 counts"
+        )
+        raise ValueError(msg)
+    return thickness
+
+
 def anywhere(generator: torch.Generator, size: int, crop: int) -> int:
     """Return a first voxel such that the crop lies inside; centered where it does not fit."""
     return integer(generator, size - crop + 1) if size > crop else centered(size, crop)
@@ -65,3 +79,24 @@ def cut(
         padded[:, *inside] = piece
         piece = padded
     return piece[..., 0] if len(crop_vox) == 2 else piece
+
+
+def cut_stack(
+    read: Read,
+    shape: Sequence[int],
+    start: Sequence[int],
+    crop_vox: tuple[int, int],
+    *,
+    across: int = 2,
+    thickness: int = 1,
+) -> Shaped[np.ndarray, "channel *plane"]:
+    """Read a slice between its neighbors, a channel each; it lies at `start[across]`.
+
+    Of a volume of several channels, all slices of the first one come first.
+    """
+    block, begin = [*crop_vox], [*start]
+    block.insert(across, thickness)
+    begin[across] -= thickness // 2
+    piece = cut(read, shape, begin, (block[0], block[1], block[2]))
+    stack = np.moveaxis(piece, 1 + across, 1)
+    return np.ascontiguousarray(stack.reshape(-1, *stack.shape[2:]))

@@ -1,20 +1,27 @@
-"""Labeled: a crop with its label, often around a voxel of the foreground.
+"""Labeled: a crop with its label, often around the foreground; slices with their neighbors.
 
 Source: the foreground oversampling of nnU-Net (Isensee et al., Nature Methods 2021).
 Departs from the paper: chance decides for each crop whether it is drawn around the foreground,
 not its place in the batch.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int, Integer
+from jaxtyping import Float32, Int, Integer
 
-from medssl.data.cache import open_cached
+from medssl.data.cache import Cached, open_cached
 from medssl.data.crops import LabeledCrops
-from medssl.data.crops._cutting import anywhere, around, checked_crop, cut
+from medssl.data.crops._cutting import (
+    anywhere,
+    around,
+    checked_crop,
+    checked_thickness,
+    cut,
+    cut_stack,
+)
 from medssl.data.manifest import Case, Manifest
 from medssl.data.randomness import integer, seed_of, stream, uniform
 from medssl.errors import DataError
@@ -38,9 +45,9 @@ class Labeled:
         crop_vox: Size of a crop: two numbers for slices, three for blocks.
         foreground_share: Share of the crops that are drawn around a voxel of a class above 0,
             each class of the case being as likely; the others may lie anywhere.
+        thickness: Slices of a stack, an odd number; each is a channel, and the label is that of
+            the middle one. Neighbors beyond the volume are zeros. Blocks have no stacks.
     """
-
-    in_channels = 1
 
     def __init__(
         self,
@@ -50,6 +57,7 @@ class Labeled:
         *,
         crop_vox: tuple[int, ...],
         foreground_share: float = 0.5,
+        thickness: int = 1,
     ) -> None:
         if not 0 <= foreground_share <= 1:
             msg = f"foreground_share must be in [0, 1], got {foreground_share}"
@@ -64,6 +72,7 @@ class Labeled:
         self.manifest, self.root, self.seed = manifest, root, seed
         self.crop_vox, self.foreground_share = checked_crop(crop_vox), foreground_share
         self.spatial_dims = len(crop_vox)
+        self.thickness = self.in_channels = checked_thickness(thickness, crop_vox)
         self._foreground: dict[int, list[Int[np.ndarray, "voxel 3"]]] = {}
 
     def __getitem__(self, draw: tuple[int, int]) -> LabeledCrops:
@@ -86,10 +95,17 @@ class Labeled:
             start = [*start, slices[integer(where, len(slices))]][:3]
         classes_cut = cut(label.raw, image.shape, start, self.crop_vox)[0]
         return LabeledCrops(
-            image=torch.from_numpy(cut(image.read, image.shape, start, self.crop_vox)[None]),
+            image=torch.from_numpy(self._cut(image, start)[None]),
             label=torch.from_numpy(classes_cut[None].astype(np.int64)),
             seed=torch.tensor([seed_of(*key, "augmentation")]),
         )
+
+    def _cut(self, image: Cached, start: Sequence[int]) -> Float32[np.ndarray, "channel *spatial"]:
+        """Read a block, or a slice with its neighbors as channels."""
+        if self.spatial_dims == 3:
+            return cut(image.read, image.shape, start, self.crop_vox)
+        plane = (self.crop_vox[0], self.crop_vox[1])
+        return cut_stack(image.read, image.shape, start, plane, thickness=self.thickness)
 
     def _foreground_of(self, row: int, case: Case) -> list[Int[np.ndarray, "voxel 3"]]:
         """Return some voxels of each foreground class, the same whoever asks first."""

@@ -12,11 +12,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
 
 from medssl.data.cache import Cached, open_cached
 from medssl.data.crops import Crops
-from medssl.data.crops._cutting import anywhere, checked_count, cut
+from medssl.data.crops._cutting import anywhere, checked_count, checked_thickness, cut_stack
 from medssl.data.manifest import Case, Manifest
 from medssl.data.randomness import integer, seed_of, stream
 from medssl.errors import DataError
@@ -61,17 +60,14 @@ class Slices:
         if len(crop_vox) != 2 or min(crop_vox) < 1:
             msg = f"crop_vox must be 2 counts for slices, got {crop_vox}"
             raise ValueError(msg)
-        if thickness < 1 or thickness % 2 == 0:
-            msg = f"thickness must be an odd number of slices, got {thickness}"
-            raise ValueError(msg)
         if not planes or len(set(planes)) < len(planes):
             msg = f"planes must be some of {[*ACROSS]}, each once, got {planes}"
             raise ValueError(msg)
         if planes != ("axial",):
             _check_whole(manifest, planes)
         self.manifest, self.root, self.seed = manifest, root, seed
-        self.crop_vox, self.planes, self.thickness = crop_vox, planes, thickness
-        self.in_channels = thickness
+        self.crop_vox, self.planes = (crop_vox[0], crop_vox[1]), planes
+        self.thickness = self.in_channels = checked_thickness(thickness, crop_vox)
         self.num_views, self.shared_crop = checked_count("num_views", num_views), shared_crop
         self.subjects = manifest.codes("subject_id")
 
@@ -93,7 +89,16 @@ class Slices:
             start[across] = middle
             for axis, crop in zip(axes, self.crop_vox, strict=True):
                 start[axis] = anywhere(where, volume.shape[axis], crop)
-            crops.append(self._cut(volume, start, across))
+            crops.append(
+                cut_stack(
+                    volume.read,
+                    volume.shape,
+                    start,
+                    self.crop_vox,
+                    across=across,
+                    thickness=self.thickness,
+                )
+            )
             starts.append(start)
         seeds = [seed_of(*key, view, "augmentation") for view in range(self.num_views)]
         return Crops(
@@ -110,17 +115,6 @@ class Slices:
         """Return the slices that may be in the middle of a stack."""
         is_whole = case.slices is None or across != ACROSS["axial"]
         return range(volume.shape[across]) if is_whole else list(case.slices or ())
-
-    def _cut(
-        self, volume: Cached, start: Sequence[int], across: int
-    ) -> Shaped[np.ndarray, "channel *plane"]:
-        """Read a stack around a slice; its slices are channels, a channel of the volume's each."""
-        block, begin = [*self.crop_vox], [*start]
-        block.insert(across, self.thickness)
-        begin[across] -= self.thickness // 2
-        piece = cut(volume.read, volume.shape, begin, (block[0], block[1], block[2]))
-        stack = np.moveaxis(piece, 1 + across, 1)
-        return np.ascontiguousarray(stack.reshape(-1, *stack.shape[2:]))
 
 
 def _check_whole(manifest: Manifest, planes: tuple[Plane, ...]) -> None:

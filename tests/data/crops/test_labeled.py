@@ -82,3 +82,35 @@ def test_a_case_without_a_label_is_refused_by_its_id(cohort):
 def test_a_share_that_is_none_is_refused(cohort):
     with pytest.raises(ValueError, match=r"foreground_share must be in \[0, 1\], got 1.5"):
         made(cohort, (3, 3), foreground_share=1.5)
+
+
+def test_a_stack_has_the_neighbors_of_its_slice_as_channels_and_the_label_of_the_middle(cohort):
+    """Cut anew from the volume, with zeros around it."""
+    shape = cohort.manifest[2].shape
+    i, j, k = np.indices(shape)
+    volume = np.pad(1 + 10000 * i + 100 * j + k, 2)
+    source, seen = made(cohort, (4, 3), thickness=5), set()
+    assert (source.in_channels, source.spatial_dims) == (5, 2)
+    for epoch in range(60):
+        stack, single = source[epoch, 2], made(cohort, (4, 3))[epoch, 2]
+        assert torch.equal(stack.image[:, 2:3], single.image)
+        assert torch.equal(stack.label, single.label)
+        assert torch.equal(stack.seed, single.seed)
+        a, b, c = np.argwhere(volume == int(stack.image[0, 2, 0, 0]))[0]
+        literal = [volume[a : a + 4, b : b + 3, c + offset] for offset in range(-2, 3)]
+        np.testing.assert_array_equal(stack.image[0], literal)
+        seen.add(int(c) - 2)
+    assert {0, shape[2] - 1} <= seen
+
+
+@pytest.mark.parametrize(
+    ("crop_vox", "thickness", "line"),
+    [
+        ((4, 4), 2, "thickness must be an odd number of slices, got 2"),
+        ((4, 4), -1, "thickness must be an odd number of slices, got -1"),
+        ((4, 4, 4), 3, r"thickness 3 makes stacks of slices, crop_vox \(4, 4, 4\) is for blocks"),
+    ],
+)
+def test_what_makes_no_stack_is_refused(cohort, crop_vox, thickness, line):
+    with pytest.raises(ValueError, match=line):
+        made(cohort, crop_vox, thickness=thickness)
