@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel
 import numpy as np
 import pyarrow.parquet as pq
 import pydicom
@@ -89,6 +90,8 @@ def test_what_may_show_text_and_what_private_elements_describe_is_left_out(tmp_p
     dicom.write(tmp_path / "in" / "a", BurnedInAnnotation="YES", SeriesInstanceUID="1.1")
     dicom.write(tmp_path / "in" / "b", ConversionType="DV", SeriesInstanceUID="1.2")
     dicom.save(dicom.mosaic_of(dicom.VOXELS, dicom.AFFINE), tmp_path / "in" / "mosaic.dcm")
+    voxels = np.arange(2 * 3 * 4 * 2, dtype=np.int16).reshape(2, 3, 4, 2)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / "in" / "frames.nii.gz")
     manifest = copy(tmp_path, tmp_path / "in")
     assert not (tmp_path / "copies").exists()
     rows = pq.read_table(tmp_path / "out" / "copies.parquet").to_pylist()
@@ -97,6 +100,7 @@ def test_what_may_show_text_and_what_private_elements_describe_is_left_out(tmp_p
         "text in its pixels is declared": 1,
         "text in its pixels is suspected: its conversion type is DV": 1,
         "its slices are tiles of one image, and only private elements say how": 1,
+        "it is no DICOM series": 2,
     }
     assert set(reasons) == {case.case_id for case in manifest}
     printed = capsys.readouterr().out

@@ -10,7 +10,7 @@ are apart by the shorter way.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +26,17 @@ from medssl.errors import DataError
 
 __all__ = ["Frames"]
 
+SAME_GRID_MM = 1e-3
+
 
 class Frames:
     """One item a frame: it and others of its series, a view each.
 
-    Frames are of one series where the manifest gives them one `series_id`, one part of it and one
-    grid. The first view is of the case that was drawn. Slices come from those that this case lets
-    take part, all views of an item from the same one; blocks need their neighbors and come from
-    anywhere. A crop that is larger than the volume along an axis is centered and padded with
-    zeros.
+    Frames are of one series where the manifest gives them one `series_id` and one part of it; they
+    must lie on one grid. The first view is of the case that was drawn. Slices come from those that
+    this case lets take part, all views of an item from the same one; blocks need their neighbors
+    and come from anywhere. A crop that is larger than the volume along an axis is centered and
+    padded with zeros.
 
     Args:
         manifest: The cases, cached; each is a frame of a series with at least as many as views.
@@ -123,28 +125,46 @@ def _rows_by_series(
     """Return for each case the rows of all frames of its series, in their order.
 
     Raises:
-        DataError: If a case has fewer than views, or a series has a frame twice.
+        DataError: If a case has fewer than views, or frames of a series lie on several grids.
     """
-    names = ("series_id", "frame", "shape", "affine", "attributes")
-    columns = [manifest.table[name].to_pylist() for name in names]
-    keys: list[Hashable] = []
-    for row, (series, frame, shape, affine, attributes) in enumerate(zip(*columns, strict=True)):
-        part = dict(attributes or ()).get("part")
-        known = series is not None and frame is not None
-        keys.append((series, part, *shape, *(affine or ())) if known else row)
-    grouped = defaultdict(list)
-    for row, key in enumerate(keys):
-        grouped[key].append(row)
+    columns = [manifest.table[name].to_pylist() for name in ("series_id", "frame", "attributes")]
+    keys: list[Hashable] = [
+        row if series is None or frame is None else (series, dict(attributes or ()).get("part"))
+        for row, (series, frame, attributes) in enumerate(zip(*columns, strict=True))
+    ]
+    grouped: dict[Hashable, list[int]] = defaultdict(list)
+    for row in np.argsort(numbers, kind="stable").tolist():
+        grouped[keys[row]].append(row)
     if alone := [row for row, key in enumerate(keys) if len(grouped[key]) < num_views]:
-        first = manifest[alone[0]]
         msg = (
-            f"views of {num_views} frames need as many of one series on one grid, {len(alone)} of "
-            f"{len(keys)} cases have fewer, the first {first.case_id}, with "
-            f"{len(grouped[keys[alone[0]]])}; index series with frames alone, and cache them with "
-            "crop_to_foreground: false"
+            f"views of {num_views} frames need as many of one series, {len(alone)} of {len(keys)} "
+            f"cases have fewer, the first {manifest[alone[0]].case_id}, with "
+            f"{len(grouped[keys[alone[0]]])}; leave them out of the manifest"
         )
         raise DataError(msg)
-    ordered = {
-        key: np.array(sorted(rows, key=lambda row: numbers[row])) for key, rows in grouped.items()
-    }
-    return [ordered[key] for key in keys]
+    _check_grids(manifest, list(grouped.values()))
+    series = {key: np.array(rows) for key, rows in grouped.items()}
+    return [series[key] for key in keys]
+
+
+def _check_grids(manifest: Manifest, grouped: Sequence[Sequence[int]]) -> None:
+    """Refuse series of which the voxels of two frames are not of one place."""
+    shapes, affines = (manifest.table[name].to_pylist() for name in ("shape", "affine"))
+
+    def differ(row: int, other: int) -> bool:
+        if shapes[row] != shapes[other] or (affines[row] is None) != (affines[other] is None):
+            return True
+        return affines[row] is not None and not np.allclose(
+            affines[row], affines[other], rtol=0, atol=SAME_GRID_MM
+        )
+
+    found = ([row for row in rows if differ(rows[0], row)] for rows in grouped)
+    apart = [(rows[0], others[0]) for rows, others in zip(grouped, found, strict=True) if others]
+    if apart:
+        one, other = (manifest[row] for row in apart[0])
+        msg = (
+            f"the frames of a series must lie on one grid, those of {len(apart)} of "
+            f"{len(grouped)} do not, such as cases {one.case_id} and {other.case_id} of shapes "
+            f"{one.shape} and {other.shape}; cache them with crop_to_foreground: false"
+        )
+        raise DataError(msg)

@@ -166,15 +166,29 @@ def test_only_frames_that_the_manifest_lists_are_met(root):
     [
         {"series_id": None},
         {"frame": None},
-        {"shape": [7, 8, 6]},
-        {"affine": np.diag([1.0, 1, 2, 1]).ravel().tolist()},
         {"attributes": {"part": "0.1"}},
     ],
 )
-def test_a_case_without_another_frame_on_its_grid_is_refused(root, change):
+def test_a_case_without_another_frame_is_refused(root, change):
     cases = [case("a", frame) for frame in range(3)]
     manifest = Manifest.of([*cases, replace(case("a", 3), **change)])
-    expected = r"views of 2 frames .* 1 of 4 cases have fewer, the first a:3, with 1; index"
+    expected = r"views of 2 frames .* 1 of 4 cases have fewer, the first a:3, with 1; leave"
+    with pytest.raises(DataError, match=expected):
+        made(root, manifest)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": [7, 8, 6]},
+        {"affine": np.diag([1.0, 1, 2, 1]).ravel().tolist()},
+        {"affine": None},
+    ],
+)
+def test_frames_on_several_grids_are_refused(root, change):
+    cases = [case(series, frame) for frame in range(3) for series in "ab"]
+    manifest = Manifest.of([*cases, replace(case("a", 3), **change)])
+    expected = r"on one grid, those of 1 of 2 do not, such as cases a:0 and a:3 of .* crop_to_fore"
     with pytest.raises(DataError, match=expected):
         made(root, manifest)
 
