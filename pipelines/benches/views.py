@@ -44,6 +44,7 @@ __all__ = ["ViewThroughput"]
 
 US = "medssl"
 PEERS = ("monai", "torchio")
+HERE = "in this process"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ class ViewThroughput:
         _show(rates)
         _show(rates_alone)
         return Result(
-            measured=tuple(self._against(rates, peer) for peer in PEERS),
+            measured=(*_in_one_process(rates), *(self._against(rates, peer) for peer in PEERS)),
             details={
                 "cases_per_s": rates,
                 "cases_per_s_of_an_operation_alone": rates_alone,
@@ -110,7 +111,7 @@ class ViewThroughput:
         works: dict[str, Work] = {US: partial(self._ours, images, operations)}
         for name, chain in chains.items():
             cases = TwoViews(images, chain, self.num_batches)
-            for workers, where in ((0, "in this process"), (self.cores, "in workers")):
+            for workers, where in ((0, HERE), (self.cores, "in workers")):
                 loader = batches(cases, workers=workers)
                 works[f"{name}, {where}"] = partial(_use_up, loader)
         return works
@@ -182,6 +183,14 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _in_one_process(rates: Mapping[str, list[float]]) -> list[Measured]:
+    """Compare with each setting that has no more processes than ours, which is no goal."""
+    settings = [name for name in rates if name.endswith(HERE)]
+    return [
+        ratio(name, rates[US], rates[name], unit=f"x the cases/s of {name}") for name in settings
+    ]
 
 
 def _use_up(loader: torch.utils.data.DataLoader[Tensor], output: Path) -> None:
