@@ -7,8 +7,9 @@ The export is `weights.safetensors`, `card.json`, `subjects.parquet` and `histor
 logged numbers); figures go to the tracker alone, since they show patients.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, get_type_hints
 
 import torch
@@ -231,22 +232,24 @@ class Batches:
     def __post_init__(self) -> None:
         self.draws(0)  # what cannot be drawn is refused before anything is written
 
+    @cached_property
+    def operations(self) -> tuple[ViewOperation, ...]:
+        """What makes views of crops, in order."""
+        return tuple(build(operation) for operation in self.cfg.views)
+
     def starting_at(self, step: int) -> Iterator[Views | MultiViews]:
         """Yield the views of each step that is left."""
-        operations = tuple(build(operation) for operation in self.cfg.views)
         left = self.cfg.optim.num_steps - step
         for crops in track(self.crops(step), total=left, label="pretrain", unit="steps"):
-            yield self.viewed(crops, operations)
+            yield self.views(crops)
 
-    def viewed(
-        self, crops: Crops | MultiCrops, operations: Sequence[ViewOperation]
-    ) -> Views | MultiViews:
-        """Return the views of crops, on the device."""
+    def views(self, crops: Crops | MultiCrops) -> Views | MultiViews:
+        """Return the augmented views of a batch on the device."""
         plain_views = self.cfg.plain_views
         if isinstance(crops, MultiCrops):
             both = MultiCrops(*map(self.on_device, crops))
-            return augment_multi(both, operations, plain_views=plain_views)
-        return augment(self.on_device(crops), operations, plain_views=plain_views)
+            return augment_multi(both, self.operations, plain_views=plain_views)
+        return augment(self.on_device(crops), self.operations, plain_views=plain_views)
 
     def on_device(self, crops: Crops) -> Crops:
         """Return crops on the device, but for their seeds: parameters are drawn on the CPU."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from pipelines.benches import Goal, Measured
 
 Work = Callable[[Path], None]
-PACKAGES = ("numpy", "pydicom", "blosc2", "pyarrow")
+PACKAGES = ("numpy", "pydicom", "blosc2", "pyarrow", "torch")
 PROCESSORS = Path("/proc/cpuinfo")
 
 
@@ -80,6 +80,13 @@ def ratio(
         high=max(each),
         unit=unit,
         goal=goal,
+    )
+
+
+def median_of(name: str, values: Sequence[float], *, unit: str) -> Measured:
+    """Return the median of what was measured, without a goal."""
+    return Measured(
+        name=name, value=statistics.median(values), low=min(values), high=max(values), unit=unit
     )
 
 
