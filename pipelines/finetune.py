@@ -18,7 +18,7 @@ from medssl.config.load import dump
 from medssl.config.stages.finetune import Finetune
 from medssl.data.augment import augment_labeled
 from medssl.data.crops import CropSource, LabeledCrops
-from medssl.data.loading import loader
+from medssl.data.loading import Loader
 from medssl.data.sampling import Epochs
 from medssl.data.views import LabeledViews
 from medssl.inference.sliding_window import SlidingWindow
@@ -167,7 +167,7 @@ class Batches:
             rank=self.fabric.global_rank,
             num_ranks=self.fabric.world_size,
         )
-        batches = loader(self.source, epochs, num_workers=self.cfg.num_workers)
+        batches = Loader(self.source, epochs, num_workers=self.cfg.num_workers)
         left = num_steps - start_step
         for crops in track(batches, total=left, label="finetune", unit="steps"):
             image, label = (self.fabric.to_device(part) for part in (crops.image, crops.label))

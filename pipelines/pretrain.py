@@ -21,7 +21,7 @@ from medssl.config.stages.pretrain import Init, Pretrain
 from medssl.data.augment import augment, augment_multi
 from medssl.data.balanced import Balanced
 from medssl.data.crops import Crops, CropSource, LabeledCrops, MultiCrops
-from medssl.data.loading import loader
+from medssl.data.loading import Loader
 from medssl.data.manifest import Manifest, read_manifest
 from medssl.data.sampling import Epochs
 from medssl.data.views import LabeledViews, MultiViews, ViewOperation, Views
@@ -261,7 +261,7 @@ class Batches:
 
     def crops(self, step: int) -> Iterable[Crops | MultiCrops]:
         """Return this rank's share of each batch that is left."""
-        return loader(self.source, self.draws(step), num_workers=self.cfg.num_workers)
+        return Loader(self.source, self.draws(step), num_workers=self.cfg.num_workers)
 
     def draws(self, step: int) -> Epochs | Balanced:
         """Return which cases they are of."""

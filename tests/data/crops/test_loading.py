@@ -4,20 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from medssl.data.crops.labeled import Labeled
-from medssl.data.crops.partition import Partition
+from medssl import lookup
+from medssl.data import loading
 from medssl.data.crops.random import Random
-from medssl.data.loading import loader
+from medssl.data.loading import Loader
 from medssl.data.sampling import Epochs
 
+FAMILY = "medssl.data.crops"
+# What a member needs besides: slices have two axes.
+OPTIONS = {"slices": {"crop_vox": (4, 5)}}
 
-def batches(cohort, source=Random, num_workers=0, context=None, start_step=0):
-    subjects = cohort.manifest.codes("subject_id")
-    epochs = Epochs(subjects, 5, 2, seed=3, start_step=start_step)
-    made = source(cohort.manifest, cohort.root, 3, crop_vox=(4, 5, 3))
-    found = loader(made, epochs, num_workers=num_workers)
-    found.multiprocessing_context = context
-    return found
+
+def batches(cohort, name="random", num_workers=0, start_step=0):
+    epochs = Epochs(cohort.manifest.codes("subject_id"), 5, 2, seed=3, start_step=start_step)
+    options = {"crop_vox": (4, 5, 3), **OPTIONS.get(name, {})}
+    source = lookup.build(FAMILY, name, cohort.manifest, cohort.root, 3, **options)
+    return Loader(source, epochs, num_workers=num_workers)
 
 
 def same(batches, others):
@@ -25,20 +27,33 @@ def same(batches, others):
     return all(torch.equal(a, b) for one, other in pairs for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes:UserWarning")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize(
-    "context",
-    [pytest.param("fork", marks=pytest.mark.slow), pytest.param("spawn", marks=pytest.mark.long)],
+    ("method", "num_workers"),
+    [
+        ("forkserver", 1),
+        ("forkserver", 4),
+        ("fork", 1),
+        ("fork", 4),
+        pytest.param("spawn", 1, marks=pytest.mark.long),
+        pytest.param("spawn", 4, marks=pytest.mark.long),
+    ],
 )
-def test_the_workers_cannot_be_seen(cohort, context):
-    helped = list(batches(cohort, num_workers=2, context=context))
-    assert len(helped) == 5
-    assert same(helped, batches(cohort))
+def test_the_workers_cannot_be_seen(cohort, monkeypatch, method, num_workers):
+    monkeypatch.setattr(loading, "METHOD", method)
+    for name in lookup.names(FAMILY):
+        whole = list(batches(cohort, name))
+        assert len(whole) == 5
+        assert same(batches(cohort, name, num_workers), whole)
+        assert same(batches(cohort, name, num_workers, start_step=3), whole[3:])
 
 
-@pytest.mark.parametrize("source", [Random, Partition, Labeled])
-def test_a_run_goes_on_where_it_was_interrupted(cohort, source):
-    whole = list(batches(cohort, source))
-    later = batches(cohort, source, start_step=3)
+@pytest.mark.parametrize("name", lookup.names(FAMILY))
+def test_a_run_goes_on_where_it_was_interrupted(cohort, name):
+    whole = list(batches(cohort, name))
+    later = batches(cohort, name, start_step=3)
     assert len(later) == 2
     assert same(later, whole[3:])
 
