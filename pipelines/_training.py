@@ -1,17 +1,18 @@
 """What happens around the training loop: resuming, saving, writing down."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from medssl.config.component import build
 from medssl.config.schema import Optim
+from medssl.data.crops import num_crops
 from medssl.tracking import Run
 from medssl.training.checkpoint import StateFolder, restore, snapshot
 from medssl.training.loop import Hook, Plan, fit
 from pipelines._runs import History
 
-MACHINE = ("steps_per_s", "data_wait_share")  # about the machine, not the result
+MACHINE = ("steps_per_s", "data_wait_share", "device_idle_share")  # not about the result
 
 
 class Training:
@@ -38,7 +39,7 @@ class Training:
     ) -> None:
         self.method, self.optim, self.num_steps = method, optim, num_steps
         self.fabric, self.state, self.tracked = fabric, state, tracked
-        self.began_s = time.monotonic()
+        self.began_s, self.crops_a_step = time.monotonic(), 0
         self.optimizer = make_optimizer(method, optim)
         self.done, kept = state.load() or (0, {})
         if kept:
@@ -53,28 +54,38 @@ class Training:
     def run(
         self,
         batches: Callable[[int], Iterable[Any]],
+        views_of: Callable[[Any], Any],
         *,
         log_every: int,
         save_every: int,
         hooks: Sequence[Hook] = (),
     ) -> None:
-        """Take the steps that are left, on what `batches` yields from a step on."""
+        """Take the steps that are left, on the views of what `batches` yields from a step on."""
         # Saving comes last: what the others have written down is in it.
         every = [*hooks, Hook(save_every, self.save)]
         fit(
             self.method,
-            batches(self.done),
+            self.counted(batches(self.done)),
             self.optimizer,
             fabric=self.fabric,
             plan=make_plan(self.optim, self.num_steps, log_every=log_every, start_step=self.done),
             on_log=self.log,
+            views_of=views_of,
             hooks=every if self.fabric.is_global_zero else [],
         )
+
+    def counted(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Yield the batches and count the crops of each."""
+        for crops in batches:
+            self.crops_a_step = num_crops(crops) * self.fabric.world_size
+            yield crops
 
     def log(self, step: int, numbers: dict[str, float]) -> None:
         """Write down the losses of a step, and apart from them how the machine does."""
         machine = {f"system/{name}": numbers.pop(name) for name in MACHINE}
-        machine["system/cases_per_s"] = machine.pop("system/steps_per_s") * self.optim.batch_size
+        steps_per_s = machine.pop("system/steps_per_s")
+        machine["system/cases_per_s"] = steps_per_s * self.optim.batch_size
+        machine["system/crops_per_s"] = steps_per_s * self.crops_a_step
         self.note(step, {f"train/{name}": value for name, value in numbers.items()})
         self.tracked.metrics(step, machine)
 

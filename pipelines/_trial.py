@@ -208,7 +208,8 @@ def _pretraining(cfg: Any, manifest: Manifest) -> Parts:
     networks = pretrain.make_networks(cfg, source)
     method = build(cfg.method, *networks.parts.values())
     place(method, fabric)
-    return Parts(method, pretrain.Batches(cfg, fabric, manifest, source).starting_at(0), fabric)
+    batches = pretrain.Batches(cfg, fabric, manifest, source)
+    return Parts(method, map(batches.views, batches.starting_at(0)), fabric)
 
 
 def _finetuning(cfg: Any, manifest: Manifest) -> Parts:
@@ -224,7 +225,7 @@ def _finetuning(cfg: Any, manifest: Manifest) -> Parts:
     load_weights(network, cfg.init, from_scratch=cfg.from_scratch)
     method = Segmentation(network, objective=build(cfg.objective))
     place(method, fabric)
-    return Parts(method, finetune.Batches(cfg, cases, fabric).between(0, NUM_STEPS), fabric)
+    return Parts(method, finetune.Batches(cfg, cases, fabric).made(0, NUM_STEPS), fabric)
 
 
 def _bytes(tensors: list[Tensor]) -> int:

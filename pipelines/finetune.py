@@ -70,7 +70,7 @@ def run(cfg: Finetune) -> None:
     with fabric.rank_zero_first():
         state.claim(identity)
     extra = extra_steps(
-        cfg.extra_steps_from, method, cfg.optim, batches.between, fabric=fabric, folder=state.path
+        cfg.extra_steps_from, method, cfg.optim, batches.made, fabric=fabric, folder=state.path
     )
     tracker = build(cfg.tracker) if fabric.is_global_zero else Silent()
     title = f"finetune {cfg.output.name}"
@@ -84,6 +84,7 @@ def run(cfg: Finetune) -> None:
         )
         training.run(
             lambda step: batches.between(step, num_steps),
+            batches.views,
             log_every=cfg.log_every,
             save_every=cfg.save_every,
             hooks=watchers(cfg, training, model.network, cases),
@@ -147,7 +148,7 @@ def make_model(cfg: Finetune, cases: Cases, source: CropSource) -> Model:
 
 
 class Batches:
-    """Labeled views on the device: crops come from the loader and are augmented where used."""
+    """Labeled crops as the loader reads them, and the views that the device makes of them."""
 
     def __init__(self, cfg: Finetune, cases: Cases, fabric: Any) -> None:
         self.cfg, self.fabric = cfg, fabric
@@ -155,8 +156,8 @@ class Batches:
         self.subjects = cases.train.codes("subject_id")
         self.operations = tuple(build(operation) for operation in cfg.views)
 
-    def between(self, start_step: int, num_steps: int) -> Iterator[LabeledViews]:
-        """Yield the views of each step from `start_step` to the last of `num_steps`."""
+    def between(self, start_step: int, num_steps: int) -> Iterator[LabeledCrops]:
+        """Yield the crops of each step from `start_step` to the last of `num_steps`."""
         epochs = Epochs(
             self.subjects,
             num_steps=num_steps,
@@ -169,10 +170,17 @@ class Batches:
         )
         batches = Loader(self.source, epochs, num_workers=self.cfg.num_workers)
         left = num_steps - start_step
-        for crops in track(batches, total=left, label="finetune", unit="steps"):
-            image, label = (self.fabric.to_device(part) for part in (crops.image, crops.label))
-            # The seeds stay on the CPU, where parameters are drawn.
-            yield augment_labeled(LabeledCrops(image, label, crops.seed), self.operations)
+        yield from track(batches, total=left, label="finetune", unit="steps")
+
+    def views(self, crops: LabeledCrops) -> LabeledViews:
+        """Return the augmented views of a batch on the device."""
+        image, label = (self.fabric.to_device(part) for part in (crops.image, crops.label))
+        # The seeds stay on the CPU, where parameters are drawn.
+        return augment_labeled(LabeledCrops(image, label, crops.seed), self.operations)
+
+    def made(self, start_step: int, num_steps: int) -> Iterator[LabeledViews]:
+        """Yield the views of each step from `start_step` to the last of `num_steps`."""
+        return map(self.views, self.between(start_step, num_steps))
 
 
 def report(tracked: Run, state: StateFolder, notes: Sequence[str]) -> None:

@@ -83,7 +83,11 @@ def run(cfg: Pretrain) -> None:
         )
         hooks = watch(cfg, training, networks.encoder)
         training.run(
-            batches.starting_at, log_every=cfg.log_every, save_every=cfg.save_every, hooks=hooks
+            batches.starting_at,
+            batches.views,
+            log_every=cfg.log_every,
+            save_every=cfg.save_every,
+            hooks=hooks,
         )
 
         # Result
@@ -222,7 +226,7 @@ def fill(init: Init, part: str, module: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class Batches:
-    """Views on the device: crops are read by the loader and augmented where they are used."""
+    """Crops as the loader reads them, and the views that the device makes of them."""
 
     cfg: Pretrain
     fabric: Any
@@ -237,11 +241,10 @@ class Batches:
         """What makes views of crops, in order."""
         return tuple(build(operation) for operation in self.cfg.views)
 
-    def starting_at(self, step: int) -> Iterator[Views | MultiViews]:
-        """Yield the views of each step that is left."""
+    def starting_at(self, step: int) -> Iterator[Crops | MultiCrops]:
+        """Yield the crops of each step that is left, and show how far they are."""
         left = self.cfg.optim.num_steps - step
-        for crops in track(self.crops(step), total=left, label="pretrain", unit="steps"):
-            yield self.views(crops)
+        yield from track(self.crops(step), total=left, label="pretrain", unit="steps")
 
     def views(self, crops: Crops | MultiCrops) -> Views | MultiViews:
         """Return the augmented views of a batch on the device."""

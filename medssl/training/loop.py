@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
@@ -72,16 +73,20 @@ def fit(
     fabric: Fabric,
     plan: Plan,
     on_log: Callable[[int, dict[str, float]], None],
+    views_of: Callable[[Any], Any] = lambda batch: batch,
     hooks: Sequence[Hook] = (),
 ) -> None:
     """Take one optimizer step a batch, from `plan.start_step` on.
 
-    `batches` yields views that are ready on the device, one for each step that is left. Numbers
+    `batches` yields one for each step that is left, and `views_of` makes of it the views that
+    the method takes, on the device; batches may be views already. Numbers
     are read off the device where they are logged (every `log_every` steps, the first and the
     last) and before a hook, and nowhere else, so that no step waits for the one before.
     `on_log` takes the number of steps done before, and `total`, the loss's terms,
-    `gradient_norm` (before clipping), `lr`, `steps_per_s` and `data_wait_share`, the share of
-    the time since the last reading in which the loop waited for views.
+    `gradient_norm` (before clipping), `lr` and `steps_per_s`, and of the time since the last
+    reading `data_wait_share`, in which the loop waited for batches, and `device_idle_share`, in
+    which the device had nothing left to do while it did. On a CPU, which is the device, that is
+    the same; idleness within a step is not seen.
 
     Raises:
         DivergedError: If a loss or gradient that is read is not finite.
@@ -89,9 +94,10 @@ def fit(
     module = cast(nn.Module, method)
     module.train()
     wrapped, stepper = fabric.setup(module, optimizer)
-    clock = _Clock()
+    clock = _Clock(partial(torch.cuda.Event, enable_timing=True) if _is_cuda(fabric) else None)
     steps = range(plan.start_step, plan.num_steps)
-    for step, views in zip(steps, clock.timed(batches), strict=True):
+    for step, batch in zip(steps, clock.timed(batches), strict=True):
+        views = views_of(batch)
         rate = _scale_rates(optimizer, plan.schedule(step / plan.num_steps))
         loss, norm = _descend(wrapped, views, stepper, fabric=fabric, clip_norm=plan.clip_norm)
         done, is_last = step + 1, step + 1 == plan.num_steps
@@ -148,20 +154,35 @@ def _read(step: int, loss: Loss, norm: Tensor, *, scaled: bool) -> dict[str, flo
     return numbers
 
 
-class _Clock:
-    """How fast steps go, and how much of the time the loop waits for views."""
+def _is_cuda(fabric: Fabric) -> bool:
+    return fabric.device.type == "cuda"
 
-    def __init__(self) -> None:
+
+class _Clock:
+    """How fast steps go, and how much of the time they and the device wait for batches.
+
+    A CUDA event is passed when all that was launched before it is done: from one before a wait
+    to one after it the device has nothing to do. The times of events are looked at where numbers
+    were read, when they have long been passed, so that nothing waits for them.
+
+    Args:
+        make_event: Makes events of the device; none where it keeps no time of its own.
+    """
+
+    def __init__(self, make_event: Callable[[], Any] | None) -> None:
+        self.make_event = make_event
         self.since_s, self.waited_s, self.steps = time.perf_counter(), 0.0, 0
+        self.waits: list[tuple[Any, Any]] = []
 
     def timed(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Yield the batches and take the time that each is waited for."""
-        waiting_s = time.perf_counter()
-        for views in batches:
+        waiting_s, before = time.perf_counter(), self._event()
+        for batch in batches:
             self.waited_s += time.perf_counter() - waiting_s
+            self.waits.append((before, self._event()))
             self.steps += 1
-            yield views
-            waiting_s = time.perf_counter()
+            yield batch
+            waiting_s, before = time.perf_counter(), self._event()
 
     def since_last(self) -> dict[str, float]:
         """Return speed and waiting since this was last asked."""
@@ -170,6 +191,19 @@ class _Clock:
         numbers = {
             "steps_per_s": self.steps / elapsed_s,
             "data_wait_share": min(self.waited_s / elapsed_s, 1.0),
+            "device_idle_share": min(self._idle_s() / elapsed_s, 1.0),
         }
-        self.since_s, self.waited_s, self.steps = now_s, 0.0, 0
+        self.since_s, self.waited_s, self.steps, self.waits = now_s, 0.0, 0, []
         return numbers
+
+    def _event(self) -> Any:
+        if self.make_event is None:
+            return None
+        event = self.make_event()
+        event.record()
+        return event
+
+    def _idle_s(self) -> float:
+        if self.make_event is None:
+            return self.waited_s
+        return sum(before.elapsed_time(after) for before, after in self.waits) / 1000

@@ -8,6 +8,7 @@ from typing import Any
 
 from medssl.config.component import build
 from medssl.config.stages.pretrain import Pretrain
+from medssl.data.crops import num_crops
 from medssl.training.fabric import place
 from medssl.training.loop import fit
 from pipelines._training import make_optimizer, make_plan
@@ -52,7 +53,7 @@ class Feeding:
         self.feeding, self.alone = (iter(self.batches.crops(0)) for _ in range(2))
         self.num_ahead = READ_AHEAD * cfg.num_workers
         first = next(self.feeding)
-        self.crops_a_batch = first.image.shape[:2].numel()
+        self.crops_a_batch = num_crops(first)
         self.kept = self.batches.views(first)
         self.waited_s = self.augmented_s = 0.0
 

@@ -424,7 +424,13 @@ def test_mlflow_gets_numbers_figures_data_and_export_in_one_run_across_a_break(
     assert run.info.status == "FINISHED"
     points = client.get_metric_history(run.info.run_id, "train/variance")
     assert {point.step for point in points} == {0, 1, 2, 3}
-    assert "system/cases_per_s" in run.data.metrics
+    machine = {name: value for name, value in run.data.metrics.items() if "system/" in name}
+    assert machine.keys() == {
+        f"system/{name}"
+        for name in ("cases_per_s", "crops_per_s", "data_wait_share", "device_idle_share")
+    }
+    # two views of a case
+    assert machine["system/crops_per_s"] == 2 * machine["system/cases_per_s"] > 0
     held = {
         file.path
         for folder in ("figures", "export")

@@ -1,5 +1,7 @@
 """The loop against gradient descent by hand."""
 
+import time
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -10,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from medssl.errors import MedsslError
 from medssl.objectives import Loss
-from medssl.training.loop import Hook, Plan, fit
+from medssl.training.loop import Hook, Plan, _Clock, fit
 from medssl.training.schedules.constant import Constant
 
 
@@ -33,18 +35,28 @@ class Parabola(nn.Module):
         self.progress.append((progress, self.weight.item()))
 
 
-def train(batches, *, lr=0.25, hooks=(), model=None, optimizer=None, **plan):
+def target(value):
+    return Target(torch.tensor(value))
+
+
+def train(batches, *, lr=0.25, hooks=(), model=None, optimizer=None, views_of=target, **plan):
     model, seen = model or Parabola(), {}
     fit(
         model,
-        [Target(torch.tensor(b)) for b in batches],
+        batches,
         optimizer or torch.optim.SGD(model.parameters(), lr=lr),
         fabric=Fabric(accelerator="cpu", devices=1),
         plan=Plan(
-            **{"num_steps": len(batches), "schedule": Constant(), "clip_norm": 1e9, "log_every": 1}
+            **{
+                "num_steps": plan.get("num_steps") or len(batches),
+                "schedule": Constant(),
+                "clip_norm": 1e9,
+                "log_every": 1,
+            }
             | plan
         ),
         on_log=seen.__setitem__,
+        views_of=views_of,
         hooks=hooks,
     )
     return model, seen
@@ -135,6 +147,80 @@ def test_speed_and_waiting_are_measured(monkeypatch):
     assert seen[0]["data_wait_share"] == pytest.approx(1 / 3)
     assert seen[2]["steps_per_s"] == pytest.approx(2 / 5)
     assert seen[2]["data_wait_share"] == pytest.approx(2 / 5)
+    # what the CPU waits for is what the device waits for
+    assert all(n["device_idle_share"] == n["data_wait_share"] for n in seen.values())
+
+
+def test_a_device_is_idle_where_it_is_done_before_the_next_batch_comes(monkeypatch):
+    class Device:
+        now_s = done_s = 0.0
+
+        def work(self, seconds):
+            self.done_s = max(self.now_s, self.done_s) + seconds
+
+    class Event:
+        def record(self):
+            self.passed_s = max(device.now_s, device.done_s)
+
+        def elapsed_time(self, later):
+            assert later.passed_s <= device.now_s, "this would fail on a device"
+            return 1000 * (later.passed_s - self.passed_s)
+
+    def batches():
+        for seconds in (1.0, 3.0, 0.5):
+            device.now_s += seconds
+            yield None
+
+    device = Device()
+    monkeypatch.setattr("medssl.training.loop.time.perf_counter", lambda: device.now_s)
+    clock = _Clock(Event)
+    for _ in clock.timed(batches()):
+        device.work(2.0)
+        device.now_s += 0.1
+    device.now_s = device.done_s  # numbers are read
+    # idle from 0 to 1 and from 3 to 4.1; the third batch comes at 4.7, the work is done at 6.1
+    numbers = clock.since_last()
+    assert numbers["device_idle_share"] == pytest.approx(2.1 / 8.1)
+    assert numbers["data_wait_share"] == pytest.approx(4.5 / 8.1)
+    device.now_s += 2
+    assert clock.since_last()["device_idle_share"] == 0
+
+
+def test_making_views_is_not_waiting(monkeypatch):
+    clock = SimpleNamespace(now_s=0.0)
+
+    def views_of(batch):
+        clock.now_s += 3
+        return Target(torch.tensor(batch))
+
+    def batches():
+        for _ in range(2):
+            clock.now_s += 1
+            yield 2.0
+
+    monkeypatch.setattr("medssl.training.loop.time.perf_counter", lambda: clock.now_s)
+    model, seen = train(batches(), views_of=views_of, num_steps=2, log_every=10)
+    assert model.weight.item() == 2 + 6 * 0.75 * 0.75
+    assert seen[0]["data_wait_share"] == pytest.approx(1 / 4)
+
+
+@pytest.mark.gpu
+def test_a_gpu_that_waits_is_idle():
+    def batches():
+        for _ in range(20):
+            time.sleep(0.02)
+            yield Target(torch.tensor(0.0, device="cuda"))
+
+    model, seen = Parabola(), {}
+    fit(
+        model.cuda(),
+        batches(),
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        fabric=Fabric(accelerator="cuda", devices=1),
+        plan=Plan(num_steps=20, schedule=Constant(), clip_norm=1.0, log_every=10),
+        on_log=seen.__setitem__,
+    )
+    assert 0.5 < seen[10]["device_idle_share"] <= 1
 
 
 def test_a_step_off_the_cadence_reads_nothing_from_the_device(monkeypatch):

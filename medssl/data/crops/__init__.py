@@ -79,6 +79,13 @@ class CropSource(Protocol):
         ...
 
 
+def num_crops(pieces: Pieces) -> int:
+    """Return how many crops there are, of all sizes."""
+    if isinstance(pieces, MultiCrops):
+        return sum(map(num_crops, pieces))
+    return pieces.seed.numel()
+
+
 def stack(cases: Sequence[Pieces]) -> Pieces:
     """Join the pieces of several cases; `volume` counts the cases."""
     if isinstance(cases[0], MultiCrops):

@@ -4,7 +4,7 @@ import torch
 
 from medssl.data.augment import augment_multi
 from medssl.data.correspondence import correspond, grid
-from medssl.data.crops import CropSource, MultiCrops, stack
+from medssl.data.crops import CropSource, MultiCrops, num_crops, stack
 from medssl.data.crops.multi_crop import MultiCrop
 from medssl.data.views.affine import Affine
 
@@ -87,3 +87,9 @@ def test_the_first_global_views_may_stay_as_they_were_cut(cohort):
 def test_local_crops_that_are_none_are_refused(cohort, local_crop_vox):
     with pytest.raises(ValueError, match="local_crop_vox must be 3 counts, none above"):
         made(cohort, local_crop_vox=local_crop_vox)
+
+
+def test_crops_of_both_sizes_count(cohort):
+    batch = stack([made(cohort, num_global=2, num_local=5)[0, row] for row in (0, 4)])
+    assert num_crops(batch) == 14
+    assert num_crops(batch.local_crops) == 10
