@@ -25,6 +25,7 @@ from torch.utils.data import get_worker_info
 
 from medssl.data.crops import Pieces, stack
 from medssl.data.manifest import Manifest
+from medssl.data.sharing import packed, unpacked
 from medssl.errors import MedsslError
 
 _NOTE = struct.Struct("4q")  # epoch, row, most bytes so far, whether it is being read
@@ -95,6 +96,13 @@ class Reader:
     def __init__(self, source: CaseSource, folder: Path) -> None:
         self.source, self.folder = source, folder
         self.note: mmap.mmap | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"source": packed(self.source, self.folder), "folder": self.folder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.folder, self.note = state["folder"], None
+        self.source = unpacked(state["source"], self.folder)
 
     def begin(self, worker: int) -> None:
         """Make this process a worker: one thread, notes, and the place of a crash."""

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -197,9 +198,9 @@ if __name__ == "__main__":
     source = Random(manifest, root, 0, crop_vox=(64, 64, 64))
     epochs = Epochs(manifest.codes("subject_id"), 625, 8, seed=0)
     for step, _ in enumerate(Loader(source, epochs, num_workers=4)):
-        if step % 125 == 100:
+        if step % 12 == 11:
             processes = tree(int(Path("/proc/self").resolve().name))
-            print(len(processes), sum(map(share_kib, processes)), flush=True)
+            print(step // 125, len(processes), sum(map(share_kib, processes)), flush=True)
 """
 
 
@@ -212,10 +213,13 @@ def test_four_workers_over_a_thousand_cases_stay_small_and_do_not_grow(tmp_path)
     (tmp_path / "measured.py").write_text(MEASURED)
     command = [sys.executable, "-W", "ignore", str(tmp_path / "measured.py"), str(tmp_path)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    counts, shares_kib = zip(
-        *(map(int, row.split()) for row in ran.stdout.splitlines()), strict=True
-    )
+    rows = [tuple(map(int, line.split())) for line in ran.stdout.splitlines()]
     # The parent, Python's tracker of resources, the server, and its four workers.
-    assert counts == (7,) * 5
-    assert max(shares_kib) * 1024 < 1.5e9
-    assert max(shares_kib[1:]) < 1.05 * shares_kib[0]
+    assert {count for _, count, _ in rows} == {7}
+    assert max(share_kib for _, _, share_kib in rows) * 1024 < 1.5e9
+    # Batches on their way come and go.
+    first, *_, last = (
+        statistics.median(share_kib for each, _, share_kib in rows if each == epoch)
+        for epoch in range(5)
+    )
+    assert last < 1.05 * first
