@@ -14,6 +14,10 @@ _GIB = 2**30
 
 _FEWER = "set num_workers, optim.batch_size or crop_vox lower"
 _DAMAGED = "its cached file may be damaged: delete it and run `medssl cache` again"
+_UNSTARTED = (
+    "it could not start, and said why above; a script that loads by workers does so below "
+    "`if __name__ == '__main__':`, since they import it"
+)
 _ADVICE = {
     signal.SIGBUS: (
         "shared memory may be full: set num_workers=0, or give the machine more of it; "
@@ -47,11 +51,11 @@ def report(dead: Dead, folder: Path, manifest: Manifest, *, kills_before: int) -
         manifest: The cases that rows are of.
         kills_before: How many processes the kernel had killed for memory when loading began.
     """
-    when = _when(last_note(folder, dead.worker), manifest)
-    advice = _advice(dead.exitcode, kills=out_of_memory_kills() - kills_before)
+    note = last_note(folder, dead.worker)
+    advice = _advice(dead.exitcode, note, kills=out_of_memory_kills() - kills_before)
     msg = (
-        f"loader worker {dead.worker} (process {dead.pid}) {_end(dead.exitcode)} {when}{_free()}; "
-        f"{advice}"
+        f"loader worker {dead.worker} (process {dead.pid}) {_end(dead.exitcode)} "
+        f"{_when(note, manifest)}{_free()}; {advice}"
     )
     error = WorkerError(msg)
     if place := last_place(folder, dead.worker):
@@ -78,7 +82,9 @@ def _end(exitcode: int) -> str:
     return f"was killed by {signal.Signals(-exitcode).name}"
 
 
-def _advice(exitcode: int, *, kills: int) -> str:
+def _advice(exitcode: int, note: Note | None, *, kills: int) -> str:
+    if exitcode >= 0:
+        return _DAMAGED if note else _UNSTARTED
     if -exitcode == signal.SIGKILL:
         if kills > 0:
             return f"the system had run out of memory: {_FEWER}"
@@ -86,7 +92,7 @@ def _advice(exitcode: int, *, kills: int) -> str:
             "the system counts no kill for memory since loading began, so something else did it, "
             f"such as a job's limit; if that is of memory, {_FEWER}"
         )
-    return _ADVICE.get(signal.Signals(-exitcode), _DAMAGED) if exitcode < 0 else _DAMAGED
+    return _ADVICE.get(signal.Signals(-exitcode), _DAMAGED)
 
 
 def _free() -> str:

@@ -58,6 +58,7 @@ def test_a_worker_that_had_done_its_work_is_not_said_to_read(machine, manifest):
 
 def test_a_worker_that_had_no_work_yet_holds_no_case(machine, manifest):
     assert "status 1 before it read a case; 2.0 of" in said(machine, manifest, 1)
+    assert "it could not start, and said why above" in said(machine, manifest, 1)
     note(machine, 0, 0, 0, 0)
     assert "status 1 before it read a case; 2.0 of" in said(machine, manifest, 1)
 
@@ -73,6 +74,7 @@ def test_a_worker_that_had_no_work_yet_holds_no_case(machine, manifest):
     ],
 )
 def test_what_to_do_depends_on_the_end(machine, manifest, exitcode, advice):
+    note(machine, 5, 1, 2**30, 1)
     assert advice in said(machine, manifest, exitcode)
 
 
@@ -86,4 +88,4 @@ def test_a_system_that_counts_nothing_has_counted_none(machine, manifest, monkey
     monkeypatch.setattr(deaths, "_COUNTERS", machine / "none")
     monkeypatch.setattr(deaths, "_MEMORY", machine / "none")
     assert out_of_memory_kills() == 0
-    assert "before it read a case; its cached file" in said(machine, manifest, 1)
+    assert "before it read a case; it could not start" in said(machine, manifest, 1)

@@ -129,6 +129,33 @@ def test_a_worker_that_dies_is_told_with_the_case_that_it_held(tmp_path, monkeyp
     assert multiprocessing.active_children() == []
 
 
+UNGUARDED = """
+import sys
+from pathlib import Path
+
+from medssl.data.crops.random import Random
+from medssl.data.loading import Loader
+from medssl.data.manifest import read_manifest
+from medssl.data.sampling import Epochs
+
+root = Path(sys.argv[1])
+manifest = read_manifest(root / "manifest.parquet")
+source = Random(manifest, root, 0, crop_vox=(4, 4, 4))
+epochs = Epochs(manifest.codes("subject_id"), 100, 2, seed=0)
+next(iter(Loader(source, epochs, num_workers=1)))
+"""
+
+
+@pytest.mark.long
+def test_a_script_that_its_workers_cannot_import_is_told_so(tmp_path):
+    write_manifest(cached(tmp_path, 3, 3, 8), tmp_path / "manifest.parquet")
+    (tmp_path / "unguarded.py").write_text(UNGUARDED)
+    command = [sys.executable, str(tmp_path / "unguarded.py"), str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode == 1
+    assert "below `if __name__ == '__main__':`" in ran.stderr
+
+
 FOLLOWED = """
 import multiprocessing, sys, time
 from pathlib import Path
