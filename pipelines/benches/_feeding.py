@@ -1,10 +1,10 @@
 """A training and its loader, which take turns: together, and each without the other."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
+from typing import Any, cast
 
 from medssl.config.component import build
 from medssl.config.stages.pretrain import Pretrain
@@ -50,12 +50,17 @@ class Feeding:
         place(self.method, self.fabric)
         self.optimizer = make_optimizer(self.method, cfg.optim)
         self.batches = Batches(cfg, self.fabric, manifest, source)
-        self.feeding, self.alone = (iter(self.batches.crops(0)) for _ in range(2))
+        self.feeding, self.alone = self.loaders = [iter(self.batches.crops(0)) for _ in range(2)]
         self.num_ahead = READ_AHEAD * cfg.num_workers
         first = next(self.feeding)
         self.crops_a_batch = num_crops(first)
         self.kept = self.batches.views(first)
         self.waited_s = self.augmented_s = 0.0
+
+    def close(self) -> None:
+        """End the workers."""
+        for loader in self.loaders:
+            cast(Generator[Any, None, None], loader).close()
 
     def turns(self, num_steps: int, num_alone: int) -> Turns:
         """Take so many steps on kept views, as many on new ones, and read so many batches."""

@@ -10,6 +10,7 @@ the same cores', and is told apart.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -70,10 +71,9 @@ class Loader:
             index_and_cache([resolve(self.source)], scratch, jobs=self.cores)
             manifest = scratch / "cache" / "manifest.parquet"
             write_manifest(multiplied(read_manifest(manifest), self.num_cases), manifest)
-            feeding = Feeding(self._config(manifest))
-            taken = [
-                feeding.turns(self.num_steps, self.num_alone) for _ in range(self.repetitions + 1)
-            ]
+            with closing(Feeding(self._config(manifest))) as feeding:
+                num_turns = 1 + self.repetitions
+                taken = [feeding.turns(self.num_steps, self.num_alone) for _ in range(num_turns)]
         return self._result(taken[1:], feeding.crops_a_batch)
 
     def _config(self, manifest: Path) -> Pretrain:
