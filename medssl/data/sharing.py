@@ -1,7 +1,8 @@
 """Objects for other processes of this machine, which share their Arrow tables with this one.
 
 A manifest of a million cases is half a gigabyte, which each worker would have for itself. Here
-tables travel as files that all map into their memory; the rest of an object is copied.
+tables travel as files that all map into their memory; the rest of an object is copied, as bytes
+that reach a worker through the pipe that its parent started it with: no file is unpickled.
 """
 
 import io
