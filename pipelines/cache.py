@@ -94,7 +94,7 @@ class CacheWork:
         """Return the cached image of a case."""
         key = image_key(case.digest, case.modality, self.contract)
         path = self.output / "volumes" / f"{key}.b2nd"
-        if not holds(path, key):
+        if not holds(path):
             with reading(case, "image"):
                 image = self.source.image(case)
             with preparing(case, "image"):
@@ -122,7 +122,7 @@ class CacheWork:
             prepared = prepare_label(label, image.grid())
         key = label_key(prepared, image.key)
         path = self.output / "labels" / f"{key}.b2nd"
-        if not holds(path, key):
+        if not holds(path):
             write_cached(
                 path,
                 prepared,

@@ -49,14 +49,14 @@ def write_cohort(root, splits=SPLITS):
         image, label = ball(number)
         write_cached(
             root / f"volumes/{number}.b2nd", Volume(image[None], np.eye(4)),
-            intensity=Intensity(0.0, 0.01, -10.0, 10.0), key=f"i{number}", **common,
+            intensity=Intensity(0.0, 0.01, -10.0, 10.0), key=str(number), **common,
         )  # fmt: skip
         has_label = split != "test" and number < len(splits)
         if has_label:
             write_cached(
                 root / f"labels/{number}.b2nd",
                 Volume(label[None], np.eye(4)),
-                intensity=None, key=f"l{number}", **common,
+                intensity=None, key=str(number), **common,
             )  # fmt: skip
         cases.append(
             Case(
