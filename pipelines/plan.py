@@ -19,9 +19,15 @@ from medssl.data.planning import Proposal, propose
 from medssl.errors import DataError
 from pipelines._files import write_json
 from pipelines._layouts import source_of
+from pipelines._planned_configs import config_of
 
 HEAD = (
     "Proposed by `medssl plan` from {cases} train cases. Edit it, then name it as `cache`'s plan."
+)
+
+TRAIN_HEAD = (
+    "{template} with what `medssl plan` proposed for crops, batch and encoder. Edit it, then run "
+    "`medssl {stage}` on it."
 )
 
 
@@ -40,26 +46,35 @@ def run(cfg: Plan) -> None:
             base_channels=cfg.base_channels,
         )
 
-        text = commented(proposal, num_cases=len(manifest))
+        planned = plan_of(proposal)
+        texts = {"plan.yaml": commented(planned, proposal, num_cases=len(manifest))}
+        for stage, template in cfg.templates.items():
+            head = comment(TRAIN_HEAD.format(template=template, stage=stage))
+            texts[f"{stage}.yaml"] = head + config_of(stage, template, planned)
         write_json(fingerprint.summary(), cfg.output / "fingerprint.json")
-        write_yaml(text, cfg.output / "plan.yaml")
+        for name, text in texts.items():
+            write_yaml(text, cfg.output / name)
         draw(fingerprint, cfg.output / "fingerprint.png")
-        for name in ("plan.yaml", "fingerprint.json"):
+        for name in (*texts, "fingerprint.json"):
             tracked.artifact(cfg.output / name)
         tracked.artifact(cfg.output / "fingerprint.png", folder="figures")
-    print(text)
+    print(texts["plan.yaml"])
     print(f"plan of {len(manifest)} cases: {cfg.output}")
 
 
-def commented(proposal: Proposal, *, num_cases: int) -> str:
-    """Return the plan as YAML, each key under a comment that says why."""
-    planned = Planned(
+def plan_of(proposal: Proposal) -> Planned:
+    """Return what is proposed, without the reasons, as `cache` reads it."""
+    return Planned(
         preprocessing=proposal.preprocessing,
         spatial_dims=proposal.spatial_dims,
         crop_vox=proposal.crop_vox,
         batch_size=proposal.batch_size,
         channels=proposal.channels,
     )
+
+
+def commented(planned: Planned, proposal: Proposal, *, num_cases: int) -> str:
+    """Return the plan as YAML, each key under a comment that says why."""
     tree: dict[str, Any] = yaml.safe_load(dump(planned))
     blocks = [comment(HEAD.format(cases=num_cases))]
     for key, value in tree.items():

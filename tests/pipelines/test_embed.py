@@ -219,7 +219,14 @@ def test_a_manifest_without_cases_is_refused(tmp_path, capsys):
 
 def test_a_volume_of_another_shape_than_listed_is_refused(tmp_path, capsys):
     cache(tmp_path)
-    (tmp_path / "volumes" / "b.b2nd").replace(tmp_path / "volumes" / "a.b2nd")
+    write_cached(
+        tmp_path / "volumes" / "a.b2nd",
+        Volume(smooth((16, 18, 9), 0), np.eye(4)),
+        intensity=Intensity(0.0, 1e-3, -10.0, 10.0),
+        source_affine=np.eye(4),
+        source_shape=(16, 18, 9),
+        key="a",
+    )
     assert embed(tmp_path) == 2
     assert "case a has the shape [20, 24, 40], its volume [16, 18, 9]" in capsys.readouterr().err
 

@@ -1,5 +1,7 @@
 """What the stage `plan` may be told, and what it writes for people to edit."""
 
+from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
@@ -15,10 +17,12 @@ class Plan:
 
     Args:
         index: The folder that `index` wrote; only its train cases are looked at.
-        output: A folder for `plan.yaml`, `fingerprint.json` and a figure.
+        output: A folder for `plan.yaml`, configs of training, `fingerprint.json` and a figure.
         looks: How many volumes are read, spread evenly over the cases; 0 reads headers only.
         memory_gib: What one training step may take on the device.
         base_channels: Of the finest level; each coarser one has twice as many.
+        templates: By stage, the config that the plan is laid over and that is written as
+            `<stage>.yaml` for people to edit; its encoder takes `channels`.
         tracker: Where the run is written down.
     """
 
@@ -27,6 +31,7 @@ class Plan:
     looks: Natural = 8
     memory_gib: Positive = 4.0
     base_channels: Count = 16
+    templates: Mapping[Literal["pretrain", "finetune"], Path] = field(default_factory=dict)
     tracker: Tracker = SILENT
 
 
