@@ -60,6 +60,17 @@ class Fingerprint:
             return np.ones(3)
         return np.median([look.kept for look in self.looks], axis=0)
 
+    @property
+    def levels(self) -> dict[str, tuple[float, ...]]:
+        """Percentiles as a look has them, the medians over each modality's looks, by name."""
+        found: dict[str, list[tuple[float, ...]]] = {}
+        for look in self.looks:
+            found.setdefault(look.modality or "unknown", []).append(look.percentiles)
+        return {
+            modality: tuple(np.median(found[modality], axis=0).tolist())
+            for modality in sorted(found)
+        }
+
     def summary(self) -> dict[str, Any]:
         """Return it in a form that JSON holds, grids as percentiles over the cases."""
         extent_mm = self.shape * self.spacing_mm
@@ -69,6 +80,7 @@ class Fingerprint:
             "spacing_mm": _spread(self.spacing_mm),
             "shape": _spread(self.shape),
             "extent_mm": _spread(extent_mm),
+            "levels": self.levels,
             "looks": [asdict(look) for look in self.looks],
         }
 

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
-from medssl.data.fingerprint import Fingerprint
+from medssl.data.fingerprint import LOOKED_AT_PERCENTILES, Fingerprint
 from medssl.data.preprocessing import Preprocessing
 
 _SAME_SPACING = 0.01
@@ -72,12 +72,13 @@ def propose(fingerprint: Fingerprint, *, memory_bytes: int, base_channels: int) 
         batch_size=batch,
         channels=channels,
         reasons={
-            "preprocessing": f"spacing_mm: {why_spacing}. window_hu: {why_window}.",
+            "preprocessing": f"spacing_mm: {why_spacing}. window_hu: {why_window}."
+            f"{levels_of_others(fingerprint)}",
             "spatial_dims": f"the median image has {shown} voxels along R, A, S at that spacing; "
             f"fewer than {_FEWEST_SLICES} along S are taken slice by slice",
             "crop_vox": f"what fits into the median image in multiples of {2 ** (levels - 1)}, the "
             f"stride of the deepest level, and of which {_SMALLEST_BATCH} fit into "
-            f"{memory_bytes / 2**30:.1f} GiB",
+            f"{memory_bytes / 2**30:.3g} GiB",
             "batch_size": f"{room} crops of {step_bytes(crop, channels) / 2**20:.0f} MiB fit, "
             f"at most {_LARGEST_BATCH}, and not more than the {cases} cases",
             "channels": f"{levels} levels leave the coarsest map about {_COARSEST_VOX} voxels wide "
@@ -119,6 +120,16 @@ def window_hu(fingerprint: Fingerprint) -> tuple[tuple[float, float], str]:
     low, high = np.floor(low / 50) * 50, np.ceil(high / 50) * 50
     why = f"0.5th and 99.5th percentile of the voxels of {len(of_ct)} CT, their medians"
     return (float(max(low, -1024.0)), float(min(high, 3071.0))), why
+
+
+def levels_of_others(fingerprint: Fingerprint) -> str:
+    """Return what 0 and 1 stand for in each modality that is no CT, in words."""
+    first, last = (LOOKED_AT_PERCENTILES.index(level) for level in Preprocessing().percentiles)
+    return "".join(
+        f" percentiles: of each {modality}, in the median image {at[first]:.4g} and {at[last]:.4g}."
+        for modality, at in fingerprint.levels.items()
+        if modality != "CT"
+    )
 
 
 def median_size(

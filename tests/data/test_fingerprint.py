@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from medssl.data.fingerprint import grid, measure
+from medssl.data.fingerprint import Fingerprint, Look, grid, measure
 from medssl.data.manifest import Case, Manifest
 from medssl.data.volume import Volume
 from medssl.errors import DataError
@@ -86,3 +86,21 @@ def test_the_summary_is_json_with_percentiles_along_each_axis():
 def test_no_case_has_no_fingerprint():
     with pytest.raises(DataError, match="expected cases to take a fingerprint of, got none"):
         measure(Manifest.of([]), body_in_air, 1)
+
+
+def test_levels_are_medians_by_modality():
+    looks = [
+        Look(case_id=str(n), modality=modality, kept=(1.0, 1.0, 1.0), percentiles=percentiles)
+        for n, (modality, percentiles) in enumerate(
+            [("MR", (1.0, 20.0)), ("CT", (-5.0, 7.0)), ("MR", (3.0, 60.0)), (None, (0.0, 1.0))]
+        )
+    ]
+    found = Fingerprint(
+        modalities={},
+        spacing_mm=np.ones((4, 3)),
+        shape=np.ones((4, 3), np.int64),
+        looks=tuple(looks),
+    )
+    assert found.levels == {"CT": (-5.0, 7.0), "MR": (2.0, 40.0), "unknown": (0.0, 1.0)}
+    assert list(found.levels) == ["CT", "MR", "unknown"]
+    assert found.summary()["levels"] == found.levels

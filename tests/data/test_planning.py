@@ -132,3 +132,12 @@ def test_the_ct_window_holds_what_the_ct_images_hold():
     assert propose(of, memory_bytes=GIB, base_channels=16).preprocessing.window_hu == (-1024, 750)
     of = fingerprint([[1, 1, 1]] * 4, [[64, 64, 64]] * 4, looks=looks[3:])
     assert propose(of, memory_bytes=GIB, base_channels=16).preprocessing.window_hu == (-1000, 1000)
+
+
+def test_the_levels_of_each_other_modality_are_told_apart():
+    looks = (look("CT", -1010, 812), look("MR", 3, 700), look("MR", 5, 900), look("PT", 0, 9))
+    of = fingerprint([[1, 1, 1]] * 4, [[64, 64, 64]] * 4, looks=looks)
+    why = propose(of, memory_bytes=GIB, base_channels=16).reasons["preprocessing"]
+    assert "percentiles: of each MR, in the median image 4 and 800." in why
+    assert "percentiles: of each PT, in the median image 0 and 9." in why
+    assert "of each CT" not in why
