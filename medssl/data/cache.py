@@ -35,7 +35,7 @@ CODE_VERSION = 1
 
 # A block is what a crop or a slice decodes, 16 KiB of int16; thin along S, where slices are cut.
 # One shape for all crops: on CT of 512 x 512 x 200 in int16 (medians in ms, disk as a share of
-# the array; slices are those across R, A and S), others win at most a tenth of a crop's time and
+# the array, in chunks of 64; slices across R, A and S) others win at most a sixth of the time and
 # lose slices across S or bytes. So crops are no part of the contract, and a cache serves all.
 #     block        disk  crop 16  32    64    96   slices
 #     8, 8, 8      0.69  0.15   0.31  1.28  3.7   7.3, 7.5, 13.4
