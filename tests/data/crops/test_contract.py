@@ -6,42 +6,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from crop_sources import FAMILY, crop_source
 
 from medssl import lookup
 from medssl.data.crops import Crops, CropSource, stack
 from medssl.data.manifest import Manifest
 
-FAMILY = "medssl.data.crops"
 CROPS = [(6, 5), (6, 5, 4)]
 
 
-# What a member needs to be like the others: it has files of its own for the rest.
-AS_OTHERS = {
-    "frames": {"shared_crop": False},
-    "multi_crop": {"local_crop_vox": (2, 2, 2)},
-    "slices": {"planes": ("axial",)},
-}
-
-
-def in_frames(manifest):
-    """Return each case as a frame of a series, followed by as many that are the other frames."""
-    return Manifest.of(
-        replace(case, case_id=f"{case.case_id}.{frame}", series_id=case.case_id, frame=frame)
-        for frame in range(2)
-        for case in manifest
-    )
-
-
 def made(cohort, name, crop_vox, seed=0, manifest=None):
-    manifest = cohort.manifest if manifest is None else manifest
-    manifest = in_frames(manifest) if name == "frames" else manifest
     if name == "slices" and len(crop_vox) == 3 and 0 not in crop_vox:
         pytest.skip("slices have two axes")
-    options = {"crop_vox": crop_vox, **AS_OTHERS.get(name, {})}
-    if name == "multi_crop":
-        options["local_crop_vox"] = options["local_crop_vox"][: len(crop_vox)]
-        return Globals(lookup.build(FAMILY, name, manifest, cohort.root, seed, **options))
-    return lookup.build(FAMILY, name, manifest, cohort.root, seed, **options)
+    source = crop_source(cohort, name, crop_vox, seed, manifest)
+    return Globals(source) if name == "multi_crop" else source
 
 
 class Globals:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from crop_sources import FAMILY, crop_source
 
 from medssl import lookup
 from medssl.data import loading
@@ -10,21 +11,20 @@ from medssl.data.crops.random import Random
 from medssl.data.loading import Loader
 from medssl.data.sampling import Epochs
 
-FAMILY = "medssl.data.crops"
-# What a member needs besides: slices have two axes.
-OPTIONS = {"slices": {"crop_vox": (4, 5)}}
-
 
 def batches(cohort, name="random", num_workers=0, start_step=0):
-    epochs = Epochs(cohort.manifest.codes("subject_id"), 5, 2, seed=3, start_step=start_step)
-    options = {"crop_vox": (4, 5, 3), **OPTIONS.get(name, {})}
-    source = lookup.build(FAMILY, name, cohort.manifest, cohort.root, 3, **options)
+    crop_vox = (4, 5) if name == "slices" else (4, 5, 3)
+    source = crop_source(cohort, name, crop_vox, seed=3)
+    subjects = source.manifest.codes("subject_id")
+    epochs = Epochs(subjects, 5, 2, seed=3, start_step=start_step)
     return Loader(source, epochs, num_workers=num_workers)
 
 
-def same(batches, others):
-    pairs = zip(batches, others, strict=True)
-    return all(torch.equal(a, b) for one, other in pairs for a, b in zip(one, other, strict=True))
+def same(ones, others):
+    """Say whether tensors are equal, in however many tuples they lie."""
+    if isinstance(ones, torch.Tensor):
+        return torch.equal(ones, others)
+    return all(same(one, other) for one, other in zip(ones, others, strict=True))
 
 
 @pytest.mark.slow
