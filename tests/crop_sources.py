@@ -1,4 +1,4 @@
-"""Every member of the family of crop sources, with what each needs besides to be like the others."""
+"""Every crop source of the family, with what each needs besides to be like the others."""
 
 from dataclasses import replace
 
