@@ -245,3 +245,20 @@ def test_a_gpu_gives_what_the_cpu_gives_but_for_the_noise(spatial):
     for operation in (Noise(), RicianNoise()):
         noise = plan([operation], range(4), spatial)
         assert torch.equal(carry_out(noise, images.cuda()), carry_out(noise, images.cuda()))
+
+
+@pytest.mark.parametrize("operations", [EVERY, [Affine(), STYLE, Blur(), STYLE, Noise()]])
+def test_it_makes_no_difference_how_many_views_are_worked_on_at_a_time(
+    crops, monkeypatch, operations
+):
+    whole = augment(crops, operations)
+    monkeypatch.setattr("medssl.data.augment.PIECE_BYTES", 1)
+    pieces = augment(crops, operations)
+    assert all(torch.equal(one, other) for one, other in zip(whole, pieces, strict=True))
+
+
+def test_labels_are_moved_with_their_images_however_many_at_a_time(labeled, monkeypatch):
+    whole = augment_labeled(labeled, EVERY)
+    monkeypatch.setattr("medssl.data.augment.PIECE_BYTES", 1)
+    pieces = augment_labeled(labeled, EVERY)
+    assert all(torch.equal(one, other) for one, other in zip(whole, pieces, strict=True))

@@ -54,4 +54,4 @@ class Gamma:
         """Return the views with other mid-tones."""
         inside = images.clamp(0, 1)
         # As a difference: an exponent of 1 changes no bit.
-        return images + (inside.pow(column(parameters, 0, images)) - inside)
+        return inside.pow(column(parameters, 0, images)).sub_(inside).add_(images)

@@ -52,4 +52,4 @@ class Noise:
         generator = torch.Generator(images.device)
         for row, seed in zip(field, seeds, strict=True):
             row.normal_(generator=generator.manual_seed(seed))
-        return torch.addcmul(images, field, column(parameters, 0, images))
+        return torch.addcmul(images, field, column(parameters, 0, images), out=field)
