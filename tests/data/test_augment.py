@@ -6,8 +6,10 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from medssl import lookup
-from medssl.data.augment import augment, augment_labeled, carry_out, plan
+from medssl.data.augment import augment, augment_labeled
 from medssl.data.crops import Crops, LabeledCrops
+from medssl.data.view_plans import plan
+from medssl.data.view_work import carry_out
 from medssl.data.views.affine import Affine
 from medssl.data.views.bias_field import BiasField
 from medssl.data.views.blur import Blur
@@ -252,13 +254,13 @@ def test_it_makes_no_difference_how_many_views_are_worked_on_at_a_time(
     crops, monkeypatch, operations
 ):
     whole = augment(crops, operations)
-    monkeypatch.setattr("medssl.data.augment.PIECE_BYTES", 1)
+    monkeypatch.setattr("medssl.data.view_work.PIECE_BYTES", 1)
     pieces = augment(crops, operations)
     assert all(torch.equal(one, other) for one, other in zip(whole, pieces, strict=True))
 
 
 def test_labels_are_moved_with_their_images_however_many_at_a_time(labeled, monkeypatch):
     whole = augment_labeled(labeled, EVERY)
-    monkeypatch.setattr("medssl.data.augment.PIECE_BYTES", 1)
+    monkeypatch.setattr("medssl.data.view_work.PIECE_BYTES", 1)
     pieces = augment_labeled(labeled, EVERY)
     assert all(torch.equal(one, other) for one, other in zip(whole, pieces, strict=True))

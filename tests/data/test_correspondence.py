@@ -4,9 +4,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import grid_sample
 
 from medssl import lookup
-from medssl.data.augment import _places, augment, plan
+from medssl.data.augment import _places, augment
 from medssl.data.correspondence import correspond, grid, places_in_case
 from medssl.data.crops import Crops
+from medssl.data.view_plans import plan
 from medssl.data.views import Views
 from medssl.data.views.affine import Affine
 from medssl.data.views.crop_resize import CropResize

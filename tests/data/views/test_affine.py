@@ -6,7 +6,8 @@ import torch
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from medssl.data.augment import carry_out, plan
+from medssl.data.view_plans import plan
+from medssl.data.view_work import carry_out
 from medssl.data.views.affine import Affine
 
 STILL = {"rotation_deg": 0.0, "scale": (1.0, 1.0), "shift": 0.0}

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from medssl.data.augment import augment, carry_out, plan
+from medssl.data.augment import augment
 from medssl.data.crops import Crops
+from medssl.data.view_plans import plan
+from medssl.data.view_work import carry_out
 from medssl.data.views.bss import BatchStyleStandardization
 from medssl.data.views.gamma import Gamma
 

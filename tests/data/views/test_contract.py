@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from medssl import lookup
-from medssl.data.augment import carry_out, plan
+from medssl.data.view_plans import plan
+from medssl.data.view_work import carry_out
 from medssl.data.views import (
     BatchOperation,
     BendingOperation,

@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from medssl.data.augment import carry_out, plan
+from medssl.data.view_plans import plan
+from medssl.data.view_work import carry_out
 from medssl.data.views.crop_resize import CropResize
 
 

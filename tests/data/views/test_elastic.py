@@ -4,7 +4,8 @@ import torch
 from scipy.interpolate import BSpline
 from torch.nn.functional import grid_sample
 
-from medssl.data.augment import carry_out, plan
+from medssl.data.view_plans import plan
+from medssl.data.view_work import carry_out
 from medssl.data.views._splines import at, spread, weights
 from medssl.data.views.affine import Affine
 from medssl.data.views.elastic import Elastic
