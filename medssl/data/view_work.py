@@ -135,13 +135,15 @@ def _sampling_grid(
     field = spread(bends, spatial) if bends.numel() else None
     rows = [matrices[:, axis] * (2 / spatial[axis]) for axis in reversed(range(dims))]
     columns = torch.stack(rows, dim=1).unbind(2)
-    grid = columns[-1].reshape(-1, *(1,) * dims, dims)
+    ones = (1,) * dims
+    # Coordinate by coordinate in memory: sums run along k, not along three numbers at a time.
+    grid = columns[-1].reshape(-1, dims, *ones)
     for axis, size in enumerate(spatial):
         offsets = torch.arange(size, device=matrices.device) - (size - 1) / 2
         after = offsets.reshape(1, *(size if each == axis else 1 for each in range(dims)))
         after = after if field is None else after + field[:, axis]
-        grid = grid + columns[axis].reshape(-1, *(1,) * dims, dims) * after[..., None]
-    return grid
+        grid = grid + columns[axis].reshape(-1, dims, *ones) * after[:, None]
+    return grid.movedim(1, -1)
 
 
 def _take(

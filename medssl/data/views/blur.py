@@ -53,8 +53,9 @@ class Blur:
     ) -> Float[Tensor, "view channel *spatial"]:
         """Return the blurred views."""
         sigma = parameters[:, :1, None]
+        weights = {size: _weights(sigma, size) for size in set(images.shape[2:])}
         for axis in range(2, images.ndim):
-            images = along(axis, images, _weights(sigma, images.shape[axis]))
+            images = along(axis, images, weights[images.shape[axis]])
         return images
 
 
