@@ -2,8 +2,8 @@
 
 Slices of several acquisitions that lie on one even grid are one volume: a scanner counts each
 turn, or each table position. Others, such as two ranges of a body with a gap or an overlap, are
-a volume each. Where only a few slices keep them from being one volume, these are missing, and
-an acquisition of a few slices is no range of a body.
+a volume each. Where only a few slices keep them from being one volume, these are missing; and
+one after the other, an acquisition of a few slices is no range of a body.
 
 Source: DICOM PS3.3 2024, C.7.10.1 (Acquisition Number: of one continuous gathering of data).
 """
@@ -30,9 +30,7 @@ def planned_apart(headers: Sequence[Header]) -> list[list[Header]]:
     if None in grouped or len(grouped) == 1:
         return []
     places = sorted((np.unique(along_normal(of).round(3)) for of in grouped.values()), key=min)
-    if all(len(place) >= FEW_SLICES for place in places) and all(
-        map(_is_apart, places, places[1:])
-    ):
+    if all(len(place) > 1 for place in places) and all(map(_is_apart, places, places[1:])):
         return list(grouped.values())
     return []
 
@@ -43,7 +41,10 @@ def _is_apart(one: Float64[np.ndarray, "slice"], other: Float64[np.ndarray, "lat
     steps = (other - one[0]) / step_mm
     is_on_grid = bool(np.abs(steps - np.round(steps)).max() <= OFF_GRID)
     if other[0] > one[-1]:
-        return not is_on_grid or bool(other[0] - one[-1] >= FEW_SLICES * step_mm)
-    shared = np.abs(other[:, None] - one).min(axis=1) <= OFF_PLACE_MM
-    num_single = len(one) + len(other) - 2 * int(shared.sum())
-    return num_single >= FEW_SLICES if bool(shared.any()) else not is_on_grid
+        is_far = bool(other[0] - one[-1] >= FEW_SLICES * step_mm)
+        return min(len(one), len(other)) >= FEW_SLICES and (is_far or not is_on_grid)
+    shared = int((np.abs(other[:, None] - one).min(axis=1) <= OFF_PLACE_MM).sum())
+    if not shared:
+        return not is_on_grid
+    # Repetitions share nearly all of their places.
+    return len(one) + len(other) - 2 * shared >= min(FEW_SLICES, shared + 1)

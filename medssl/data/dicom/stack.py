@@ -224,10 +224,10 @@ def _named(gaps: Sequence[int] | np.ndarray) -> str:
 
 
 def _counted(gaps: np.ndarray) -> str:
-    """List all gaps, equal ones in a row as a product; the first twenty of such runs."""
+    """List all gaps, equal ones in a row as a product."""
     runs = [(value, len(list(run))) for value, run in groupby(f"{gap:.4g}" for gap in gaps)]
-    words = [value if count == 1 else f"{count} x {value}" for value, count in runs[:20]]
-    return ", ".join(words) + (" and more" if len(runs) > 20 else "")
+    words = [value if count == 1 else f"{count} x {value}" for value, count in runs]
+    return ", ".join(words)
 
 
 def _listed(values: Sequence[float] | np.ndarray) -> str:

@@ -2,7 +2,9 @@
 
 Several images at one position are told apart by what the standard has for it (temporal
 position, diffusion weighting, acquisition, times). Where nothing tells them apart in a way that
-holds for every position, the volume is refused.
+holds for every position, the volume is refused; of frames that a tag tells apart for certain
+only those that lack a slice are. Images of several temporal positions or weightings that share
+no position are volumes of their own, unless a volume would be left with a single slice.
 
 Source: DICOM PS3.3 2024, C.7.6.1 (image type, times), C.7.6.2 (plane), C.7.10.1
 (acquisition), C.8.3.1 (temporal position, trigger time, echoes), C.8.13.5.9 (diffusion).
@@ -29,8 +31,11 @@ LABELS = (
     "TemporalPositionIdentifier", "DiffusionBValue", "AcquisitionNumber", "FrameAcquisitionNumber",
     "TriggerTime", "DimensionIndexValues",
 )  # fmt: skip
+# Of these a volume has one.
+OF_A_VOLUME = ("TemporalPositionIdentifier", "DiffusionBValue")
 # Rising from frame to frame.
-CLOCKS = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "InstanceNumber")
+TIMES = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime")
+CLOCKS = (*TIMES, "InstanceNumber")
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Misfit:
 def stacks(headers: Sequence[Header], allowed: Allowed = NOTHING) -> Iterator[Stack | Misfit]:
     """Divide the slices of one series into volumes; each slice ends up in one answer."""
     part = 0
-    for slices in _parts(headers):
+    for slices in (members for of in _parts(headers) for members in _side_by_side(of)):
         found = [list(_volumes(slices, part, allowed))]
         if any(isinstance(answer, Misfit) or answer.regrid for answer in found[0]):
             apart = [
@@ -64,12 +69,30 @@ def _volumes(slices: Sequence[Header], part: int, allowed: Allowed) -> Iterator[
     except RefusedError as refusal:
         yield Misfit(tuple(slices), refusal)
         return
+    places = _by_place(slices)
     for number, members in enumerate(frames):
         try:
             frame = number if len(frames) > 1 else None
+            _require_whole(members, places, f"frame {number} of {len(frames)}")
             yield make_stack(members, allowed=allowed, part=part, frame=frame)
         except RefusedError as refusal:
             yield Misfit(tuple(members), refusal)
+
+
+def _require_whole(frame: Sequence[Header], places: list[list[Header]], name: str) -> None:
+    """Refuse a frame that lacks an image at positions where others have one."""
+    if len(frame) == len(places):
+        return
+    there = set(map(id, frame))
+    along_mm = along_normal([place[0] for place in places])
+    absent = [n for n, place in enumerate(places) if not there.intersection(map(id, place))]
+    named = [f"{n + 1} (at {along_mm[n] - along_mm[0]:.4g} mm)" for n in absent[:MOST_NAMED]]
+    more = len(absent) - len(named)
+    sentence = (
+        f"{name} has {len(frame)} of {len(places)} slices; there is none at position "
+        f"{', '.join(named)}" + (f" and {more} more" if more else "")
+    )
+    raise RefusedError(Code.MISSING_SLICE, sentence)
 
 
 def _parts(headers: Iterable[Header]) -> list[list[Header]]:
@@ -82,6 +105,18 @@ def _parts(headers: Iterable[Header]) -> list[list[Header]]:
         key = (header.rows, header.columns, spacing, header.modality, header.contrast, plane)
         grouped[key].append(header)
     return list(grouped.values())
+
+
+def _side_by_side(headers: list[Header]) -> list[list[Header]]:
+    """Part images that share no position, but are of several times or weightings."""
+    for tag in OF_A_VOLUME:
+        apart = _labeled(headers, tag)
+        if len(apart) > 1 and all(len(of) > 1 for of in apart):
+            try:
+                return apart if _is_apart(headers) else [headers]
+            except RefusedError:  # its volume says so
+                return [headers]
+    return [headers]
 
 
 def _plane(orientation: tuple[float, ...], planes: list[tuple[float, ...]]) -> int:
@@ -106,7 +141,7 @@ def _frames(headers: Sequence[Header]) -> list[list[Header]]:
         return [list(headers)]
     _require_distinct(headers)
     if len(counts) > 1:
-        raise _incomplete(headers, places)
+        return _incomplete(headers, places)
     for tag in LABELS:
         if frames := _by_label(headers, places, tag):
             return sorted(frames, key=_turn) if tag == "DiffusionBValue" else frames
@@ -135,20 +170,17 @@ def _require_distinct(headers: Sequence[Header]) -> None:
         raise RefusedError(Code.DUPLICATE_SLICE, sentence)
 
 
-def _incomplete(headers: Sequence[Header], places: list[list[Header]]) -> RefusedError:
-    """Say why positions hold different numbers of images: a lack, if a tag tells frames apart."""
+def _incomplete(headers: Sequence[Header], places: list[list[Header]]) -> list[list[Header]]:
+    """Part frames of which some lack an image, if a tag tells them apart for certain.
+
+    Raises:
+        RefusedError: If none does.
+    """
     numbers = [len(place) for place in places]
-    for tag in LABELS:
+    for tag in (*LABELS, *TIMES):
         frames = _labeled(headers, tag)
-        sizes = sorted(len(frame) for frame in frames)
-        if len(frames) == max(numbers) and all(_is_apart(frame) for frame in frames):
-            short = [str(n) for n, frame in enumerate(frames) if len(frame) < sizes[-1]]
-            sentence = (
-                f"by {tag} it has {len(frames)} frames over {len(places)} positions, "
-                f"with {sizes[0]} to {sizes[-1]} slices each: some are missing of frame "
-                f"{', '.join(short[:MOST_NAMED])}{' and more' if len(short) > MOST_NAMED else ''}"
-            )
-            return RefusedError(Code.MISSING_SLICE, sentence)
+        if len(frames) == max(numbers) and all(map(_is_apart, frames)):
+            return _in_turn(frames, places) if tag == "DiffusionBValue" else frames
     double = [row for row, number in enumerate(numbers) if number > min(numbers)]
     along_mm = along_normal([place[0] for place in places])
     named = [f"{row + 1} (at {along_mm[row] - along_mm[0]:.4g} mm)" for row in double[:MOST_NAMED]]
@@ -157,7 +189,7 @@ def _incomplete(headers: Sequence[Header], places: list[list[Header]]) -> Refuse
         f"more than the least at position {', '.join(named)}"
         + (" and more" if len(double) > MOST_NAMED else "")
     )
-    return RefusedError(Code.DUPLICATE_SLICE, sentence)
+    raise RefusedError(Code.DUPLICATE_SLICE, sentence)
 
 
 def _labeled(headers: Sequence[Header], tag: str) -> list[list[Header]]:
@@ -183,6 +215,12 @@ def _by_label(
     if all(len(frame) == len(places) and _is_apart(frame) for frame in frames):
         return frames
     return None
+
+
+def _in_turn(frames: list[list[Header]], places: list[list[Header]]) -> list[list[Header]]:
+    """Order frames of which some lack an image by the positions that none of them lacks."""
+    shared = {id(header) for place in places if len(place) == len(frames) for header in place}
+    return sorted(frames, key=lambda frame: _turn([h for h in frame if id(h) in shared] or frame))
 
 
 def _turn(frame: Sequence[Header]) -> tuple[float, tuple[int, ...]]:

@@ -313,7 +313,6 @@ def test_a_range_that_was_planned_apart_is_a_volume_of_its_own(tmp_path, dicom, 
     ("second", "code"),
     [
         ({"start": 15, "count": 14}, "missing_slice"),  # one slice short of one grid
-        ({"start": 0, "count": 13}, "missing_slice"),  # a frame that lacks its end
         ({"start": 0.1, "count": 1}, "uneven_spacing"),  # no volume by itself
     ],
 )
@@ -325,6 +324,77 @@ def test_a_lack_of_few_slices_is_no_other_range(tmp_path, dicom, affine, second,
     dicom.write(tmp_path / "1", stored[:, :, : second["count"]], grid, AcquisitionNumber=1)
     found, codes = ours(tmp_path)
     assert (found, set(codes)) == ([], {code})
+
+
+@pytest.mark.parametrize(
+    ("start", "length"),
+    [(0, 14), (4, 7), (2.4, 7)],
+    ids=["another time", "an overlap of few slices", "half a step beside it"],
+)
+def test_short_ranges_that_overlap_are_volumes_of_their_own(tmp_path, dicom, affine, start, length):
+    stored = np.arange(6 * 5 * length, dtype=np.int16).reshape(6, 5, length)
+    grid = affine.copy()
+    grid[:3, 3] += affine[:3, 2] * start
+    dicom.write(tmp_path / "0", stored, affine, AcquisitionNumber=0)
+    dicom.write(tmp_path / "1", stored + np.int16(1000), grid, AcquisitionNumber=1)
+    found, codes = ours(tmp_path)
+    assert set(codes) == {"image"}
+    assert [int(volume.voxels.min()) for _, volume in found] == [0, 1000]
+    assert [case.frame for case, _ in found] == ([0, 1] if start == 0 else [None, None])
+    assert [volume.voxels.shape[3] for _, volume in found] == [length, length]
+
+
+TOLD_APART = {
+    "time": lambda n: {"TemporalPositionIdentifier": n + 1},
+    "weighting": lambda n: {"DiffusionBValue": 500.0 * n},
+    "acquisition": lambda n: {"AcquisitionNumber": n + 1},
+    "hour": lambda n: {"AcquisitionTime": f"10000{n}"},
+}
+
+
+@pytest.mark.parametrize("tags", TOLD_APART.values(), ids=TOLD_APART)
+@pytest.mark.parametrize("lacks", [{6}, {3}, {0, 4}])
+def test_of_frames_those_that_lack_a_slice_are_refused_and_no_other(
+    tmp_path, dicom, affine, voxels, tags, lacks
+):
+    for number in range(3):
+        skip = lacks if number == 1 else set()
+        values = voxels + np.int16(1000 * number)
+        dicom.write(tmp_path / str(number), values, affine, skip=skip, **MR, **tags(number))
+    ledger = Ledger(Pseudonyms(b"some secret of 16 bytes"))
+    found = list(volumes_of(tmp_path, ledger))
+    assert [(int(v.voxels.min()), case.frame) for case, v in found] == [(-50, 0), (1950, 2)]
+    refused = [entry for entry in ledger.entries.values() if entry.code == "missing_slice"]
+    assert len(refused) == 7 - len(lacks)
+    first = min(lacks) + 1
+    expected = f"frame 1 of 3 has {len(refused)} of 7 slices; there is none at position {first} (at"
+    assert all(expected in entry.sentence for entry in refused)
+
+
+@pytest.mark.parametrize("kind", ["time", "weighting"])
+@pytest.mark.parametrize("start", [7, 0.5], ids=["one after the other", "in turn"])
+def test_times_and_weightings_that_share_no_position_are_volumes(
+    tmp_path, dicom, affine, voxels, kind, start
+):
+    grid = affine.copy()
+    grid[:3, 3] += affine[:3, 2] * start
+    for number, place in enumerate((affine, grid)):
+        values = voxels + np.int16(1000 * number)
+        dicom.write(tmp_path / str(number), values, place, **MR, **TOLD_APART[kind](number))
+    found, codes = ours(tmp_path)
+    assert set(codes) == {"image"}
+    for number, (case, volume) in enumerate(found):
+        np.testing.assert_array_equal(volume.voxels[0], voxels + 1000 * number)
+        assert case.frame is None
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("kind", ["time", "weighting"])
+def test_a_volume_whose_slices_count_as_times_is_one(tmp_path, dicom, affine, voxels, kind):
+    dicom.write(tmp_path, voxels, affine, each=TOLD_APART[kind], **MR)
+    ((_, volume),), codes = ours(tmp_path)
+    assert set(codes) == {"image"}
+    np.testing.assert_array_equal(volume.voxels[0], voxels)
 
 
 @pytest.mark.parametrize("skip", [{7}, {4}, {0, 8}])
