@@ -85,10 +85,16 @@ def place_of(value: str, key: str) -> Path:
     """Return where a path of the config leads.
 
     Raises:
-        DataError: If nowhere; the key is named and not the path, which may name a patient.
+        DataError: If nowhere, or not for us to see; the key is named and not the path, which may
+            name a patient.
     """
     found = resolve(value)
-    if not found.exists():
+    try:
+        is_there = found.exists()
+    except OSError as error:
+        msg = f"{key}: what is there cannot be seen ({error.strerror}); have its owner allow it"
+        raise DataError(msg) from error
+    if not is_there:
         msg = f"{key}: there is no such file or folder; name one that exists"
         raise DataError(msg)
     return found

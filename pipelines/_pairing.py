@@ -29,10 +29,13 @@ def label_files(number: int, source: Root, root: Path) -> dict[str, File]:
     if labels is None or labels.objects is not None:
         return {}
     if labels.folder is not None:
-        return labels_in(place_of(labels.folder, f"{key}.labels.folder"), number)
+        folder = place_of(labels.folder, f"{key}.labels.folder")
+        with about(f"{key}.labels.folder"):
+            return labels_in(folder, number)
     if labels.match is not None:
-        said = labels.match
-        return labels_matching(said.image, said.label, root, include=source.include, source=number)
+        said, include = labels.match, source.include
+        with about(f"{key}.root"):
+            return labels_matching(said.image, said.label, root, include=include, source=number)
     if labels.datalist is not None:
         with about(f"{key}.labels.datalist"):
             return labels_listed(resolve(labels.datalist), root, number)

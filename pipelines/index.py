@@ -42,7 +42,7 @@ from medssl.data.verdicts import Code, RefusedError
 from medssl.tracking import DatasetRecord
 from pipelines._deidentified import Taken, check_folder, write_copies
 from pipelines._files import write_table
-from pipelines._hidden import keep_config, without_paths
+from pipelines._hidden import about, keep_config, without_paths
 from pipelines._layouts import layouts_in, write_layouts
 from pipelines._objects import Label, drawn_in, objects_of
 from pipelines._pacs import folder_of
@@ -126,7 +126,8 @@ def _open(
     for found in labels:
         ledger.open(found.values(), role="label")
     for number, (source, folder) in enumerate(zip(sources, folders, strict=True)):
-        ledger.open(walk(folder, include=source.include, source=number))
+        with about(f"sources.{number}.root"):
+            ledger.open(walk(folder, include=source.include, source=number))
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+import errno
 import os
 import runpy
 from pathlib import Path
@@ -21,6 +22,24 @@ def mirror():
 def objects():
     """What `dicom_objects.py` defines: writes segmentations and structure sets over a series."""
     return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "dicom_objects.py")))
+
+
+@pytest.fixture
+def unlistable(monkeypatch):
+    """Return a function after which a folder cannot be listed, by whomever: root may list all."""
+    closed = set()
+    scandir = os.scandir
+
+    def refusing(path="."):
+        if Path(os.fsdecode(path)) in closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    def close(folder, *, is_closed=True):
+        (closed.add if is_closed else closed.remove)(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    return close
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ class Code(StrEnum):
     LABEL = "label"
     NOT_AN_IMAGE = "not_an_image"
     UNREADABLE = "unreadable"
+    UNLISTED_FOLDER = "unlisted_folder"
     TRUNCATED = "truncated"
     UNDECODABLE = "undecodable"
     UNSUPPORTED = "unsupported"

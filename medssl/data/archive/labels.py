@@ -35,8 +35,16 @@ class Pairing:
 
 
 def labels_in(folder: Path, source: int) -> dict[str, File]:
-    """List the volumes below a folder by the name of the image each one is of: its own."""
-    return {file.stem: file for file in walk(folder, source=source) if file.reader is not None}
+    """List the volumes below a folder by the name of the image each one is of: its own.
+
+    Raises:
+        DataError: If a folder in it cannot be listed: its labels would be taken for absent.
+    """
+    files = list(walk(folder, source=source))
+    if closed := sum(file.is_folder for file in files):
+        msg = f"expected folders of labels, {closed} cannot be listed; have their owner allow it"
+        raise DataError(msg)
+    return {file.stem: file for file in files if file.reader is not None}
 
 
 def labels_of(table: Path, source: int) -> dict[str, File]:
@@ -69,6 +77,8 @@ def labels_matching(
     there = {file.name: file for file in walk(root, source=source) if file.reader is not None}
     found = {}
     for file in walk(root, include=include, source=source):
+        if file.is_folder:  # which has a verdict of its own
+            continue
         match = re.fullmatch(image, file.name)
         name = match and label.format_map(match.groupdict(default=""))
         if name and name in there:

@@ -144,6 +144,12 @@ def _read(path: Path, buffer: memoryview) -> tuple[str, Beginning, memoryview | 
     What is no regular file is never opened: it might not end.
     """
     try:
+        if path.is_dir() and not path.is_symlink():  # as `walk` found it
+            sentence = (
+                "a folder whose files could not be listed, so that none of them is counted; have "
+                "its owner allow it and index again"
+            )
+            raise RefusedError(Code.UNLISTED_FOLDER, sentence)
         if not path.is_file():
             sentence = "a link that leads to no file, or no regular file"
             raise RefusedError(Code.UNREADABLE, sentence)

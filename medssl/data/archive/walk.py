@@ -1,4 +1,8 @@
-"""The files below a folder, each one of them, in the order of their paths."""
+"""The files below a folder, each one of them, in the order of their paths.
+
+A folder whose files cannot be listed stands among them in their place: it is refused as a file
+would be, and the rest of the archive is taken. No message names a path, which may name a patient.
+"""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +21,7 @@ class File:
 
     Args:
         path: Where it is.
-        name: Its path below the source's folder, with forward slashes.
+        name: Its path below the source's folder, with forward slashes; a folder's ends in one.
         source: Which source it is of, by number.
         size_bytes: Of its content, as far as it was asked for.
         changed_ns: When its content was last changed, as far as it was asked for.
@@ -35,6 +39,11 @@ class File:
         return without_suffix(self.name)
 
     @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder whose files cannot be listed."""
+        return self.name.endswith("/")
+
+    @property
     def reader(self) -> FileReader | None:
         """What reads it, if its name says that it is a volume."""
         return reader_of(self.name)
@@ -44,7 +53,8 @@ def walk(root: Path, *, include: str = "*", source: int = 0) -> Iterator[File]:
     """Yield the files below a folder whose names fit a pattern; a file stands for itself.
 
     They come in the order of their names. Links to folders are listed, not followed: an archive
-    that links to itself has an end.
+    that links to itself has an end. A folder that cannot be listed is yielded itself, whatever
+    the pattern.
 
     Raises:
         DataError: If there is nothing there, or not for us to see.
@@ -53,31 +63,45 @@ def walk(root: Path, *, include: str = "*", source: int = 0) -> Iterator[File]:
         yield _file(root.resolve(), root.name, source)
         return
     if not root.is_dir():
-        msg = f"there is no folder {root} to index; name one that exists"
+        msg = "expected a folder or a file to index, there is neither; name one that exists"
         raise DataError(msg)
     root = root.resolve()
     try:
-        for name in _names(root, ""):
-            if fnmatchcase(name, include):
-                yield _file(root / name, name, source)
+        inner = _listed(root)
     except OSError as error:
-        msg = f"a folder below {root} cannot be listed ({error.strerror}); its owner must allow it"
+        msg = (
+            f"this folder cannot be listed ({error.strerror}); have its owner allow it, or name "
+            "another one"
+        )
         raise DataError(msg) from error
+    for name in _names(root, inner, ""):
+        if name.endswith("/"):
+            yield File(root / name, name, source)
+        elif fnmatchcase(name, include):
+            yield _file(root / name, name, source)
 
 
-def _names(folder: Path, prefix: str) -> Iterator[str]:
-    """Yield the names of all that is below a folder, folders aside."""
+def _names(folder: Path, inner: list[str], prefix: str) -> Iterator[str]:
+    """Yield the names of all that is below a folder; of folders only those that keep theirs."""
+    for name in inner:
+        if not name.endswith("/"):
+            yield prefix + name
+            continue
+        try:
+            below = _listed(folder / name)
+        except OSError:
+            yield prefix + name
+        else:
+            yield from _names(folder / name, below, prefix + name)
+
+
+def _listed(folder: Path) -> list[str]:
+    """Return what is in a folder; a folder's files stand where its name with a slash does."""
     with os.scandir(folder) as found:
-        # A folder's files stand where its name with a slash does, among its neighbors.
-        inner = sorted(
+        return sorted(
             f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
             for entry in found
         )
-    for name in inner:
-        if name.endswith("/"):
-            yield from _names(folder / name, prefix + name)
-        else:
-            yield prefix + name
 
 
 def _file(path: Path, name: str, source: int) -> File:
