@@ -17,7 +17,8 @@ from typing import Any
 
 from medssl.config.load import dump, load
 from medssl.config.schema import schema, stages
-from medssl.errors import MedsslError, ShortfallError
+from medssl.errors import DataError, MedsslError, ShortfallError
+from pipelines._output import check_output, unwritable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.show:
             print(dump(config), end="")
         else:
-            importlib.import_module(f"pipelines.{args.stage}").run(config)
+            _run(args.stage, config)
     except ShortfallError:  # the lines that `bench` printed say by how much
         return 1
     except MedsslError as error:
@@ -53,6 +54,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         signal.signal(signal.SIGTERM, previous)
     return 0
+
+
+def _run(stage: str, config: Any) -> None:
+    """Run a stage; where its output cannot be written, that is the user's to fix."""
+    output: Path | None = getattr(config, "output", None)
+    if output is not None:
+        check_output(output)
+    try:
+        importlib.import_module(f"pipelines.{stage}").run(config)
+    except OSError as error:
+        said = None if output is None or _is_of_a_full_disk(error) else unwritable(error, output)
+        if said is None:
+            raise
+        raise DataError(said) from error
 
 
 def _is_of_a_full_disk(error: OSError | sqlite3.OperationalError) -> bool:

@@ -56,6 +56,7 @@ def run(cfg: Cache) -> None:
             pool=pool,
             memory_bytes=int(cfg.memory_gib * 2**30),
             cost_bytes=work.cost_bytes,
+            named=lambda cases: f"case {cases[0].case_id}",
         )
         cached: dict[str, Case] = {}
         for _, cases in track(done, total=len(units), label="cache", unit="volumes"):

@@ -59,6 +59,7 @@ def run(cfg: Embed) -> None:
             pool=pool,
             memory_bytes=int(cfg.memory_gib * 2**30),
             cost_bytes=work.cost_bytes,
+            named=lambda case: f"case {case.case_id}",
         )
         progress = track(done, total=len(manifest), label="embed", unit="cases")
         blank, dim = write_values(progress, num_rows, cfg.output / "values.npy")

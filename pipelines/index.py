@@ -154,6 +154,7 @@ class _Work:
             pool=self.pool,
             memory_bytes=self.memory_bytes,
             cost_bytes=cost_bytes,
+            named=lambda unit: f"the volume of {self.ledger.file_id(unit.files[0].path)}",
             known=lambda unit: recall(unit, self.ledger),
         )
         shown = track(

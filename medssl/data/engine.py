@@ -175,6 +175,7 @@ def map_bounded(
     pool: Pool,
     memory_bytes: int,
     cost_bytes: Callable[[Unit], int],
+    named: Callable[[Unit], str],
     known: Callable[[Unit], Result | None] = lambda _: None,
 ) -> Iterator[tuple[Unit, Result]]:
     """Yield each unit with its result, in the units' order.
@@ -188,6 +189,7 @@ def map_bounded(
         pool: Who does it.
         memory_bytes: What all that were started may cost together.
         cost_bytes: What one costs at its peak, known before it starts.
+        named: What errors call one; never by its path, which may name a patient.
         known: The result of a unit of which nothing is to be done.
 
     Raises:
@@ -206,14 +208,14 @@ def map_bounded(
             # Twice the jobs: a slow unit at the head leaves the others something to do.
             while pending and (used + cost > memory_bytes or len(pending) >= 2 * pool.jobs):
                 first, promise, freed = pending.popleft()
-                yield first, _result(first, promise)
+                yield first, _result(first, promise, named)
                 used -= freed
             promise = pool.submit(function, unit) if have is None else _finished(have)
             pending.append((unit, promise, cost))
             used += cost
         while pending:
             first, promise, _ = pending.popleft()
-            yield first, _result(first, promise)
+            yield first, _result(first, promise, named)
     finally:
         for _, promise, _ in pending:
             promise.cancel()
@@ -225,9 +227,9 @@ def _finished(result: Result) -> "Future[Result]":
     return future
 
 
-def _result(unit: Unit, promise: Promise) -> Any:
+def _result(unit: Unit, promise: Promise, named: Callable[[Unit], str]) -> Any:
     try:
         return promise.result()
     except Exception as error:
-        error.add_note(f"while working on {unit!r}")
+        error.add_note(f"while working on {named(unit)}")
         raise

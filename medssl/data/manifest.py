@@ -176,8 +176,20 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest, refusing columns, types or a version that are not `SCHEMA`'s."""
     try:
         return Manifest(pq.read_table(path))
-    except (DataError, FileNotFoundError, pa.ArrowInvalid) as error:
+    except FileNotFoundError as error:
+        msg = (
+            f"{path}: expected a manifest, there is no such file; first run the stage that writes "
+            "it (`medssl index`, `cache` or `select`), or name its folder"
+        )
+        raise DataError(msg) from error
+    except (DataError, pa.ArrowInvalid) as error:
         msg = f"{path}: {error}"
+        raise DataError(msg) from error
+    except OSError as error:
+        msg = (
+            f"{path}: expected a manifest that can be read, got {type(error).__name__}; have its "
+            "owner allow it, or run the stage that writes it again"
+        )
         raise DataError(msg) from error
 
 

@@ -34,10 +34,15 @@ class Meter:
         return -cost
 
 
-def mapped(function, units, *, jobs=3, memory_bytes=1000, cost_bytes=lambda _: 1):
+def mapped(function, units, *, jobs=3, memory_bytes=1000, cost_bytes=lambda _: 1, named=str):
     with open_pool("threads", jobs) as pool:
         yield from map_bounded(
-            function, units, pool=pool, memory_bytes=memory_bytes, cost_bytes=cost_bytes
+            function,
+            units,
+            pool=pool,
+            memory_bytes=memory_bytes,
+            cost_bytes=cost_bytes,
+            named=lambda unit: f"unit {unit}",
         )
 
 
@@ -94,7 +99,7 @@ def test_an_error_is_raised_again_and_names_the_unit():
     assert next(results) == ("a", "a")
     with pytest.raises(KeyError, match="no good") as caught:
         next(results)
-    assert caught.value.__notes__ == ["while working on 'b'"]
+    assert caught.value.__notes__ == ["while working on unit b"]
 
 
 def test_after_an_error_nothing_new_starts():
@@ -133,6 +138,7 @@ def test_what_is_known_already_is_not_worked_on():
             pool=pool,
             memory_bytes=1,
             cost_bytes=lambda _: 1,
+            named=str,
             known=lambda unit: 100 if unit % 2 else None,
         )
         assert list(done) == [(0, 0), (1, 100), (2, -2), (3, 100), (4, -4), (5, 100)]
@@ -154,7 +160,9 @@ def test_work_of_a_process_that_is_killed_is_done_by_another(tmp_path):
     environment = dict(os.environ)
     with open_pool("processes", 2) as pool:
         done = list(
-            map_bounded(die_once, units, pool=pool, memory_bytes=1000, cost_bytes=lambda _: 1)
+            map_bounded(
+                die_once, units, pool=pool, memory_bytes=1000, cost_bytes=lambda _: 1, named=str
+            )
         )
     assert (tmp_path / "died").exists()
     assert [square for _, (square, _) in done] == [number * number for number in range(8)]
@@ -188,5 +196,7 @@ def test_a_scheduler_has_its_own_number_of_workers_and_needs_one():
         cluster.wait_for_workers(3)
         with open_pool(cluster.scheduler_address, 1) as pool:
             assert pool.jobs >= 3
-            done = map_bounded(abs, [-1, 2], pool=pool, memory_bytes=9, cost_bytes=lambda _: 1)
+            done = map_bounded(
+                abs, [-1, 2], pool=pool, memory_bytes=9, cost_bytes=lambda _: 1, named=str
+            )
             assert list(done) == [(-1, 1), (2, 2)]

@@ -3,8 +3,11 @@
 import sqlite3
 from pathlib import Path
 
+from medssl.errors import DataError
+
 # Raise it when the same file is seen, or the same volume is measured, otherwise than before.
 VERSION = 6
+CLOSED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 STAMP = "CREATE TABLE IF NOT EXISTS stamp (text TEXT)"
 KEPT = """
@@ -34,6 +37,9 @@ def open_database(path: Path | None, stamp: str) -> sqlite3.Connection:
     """Open the database, or one in memory; what was kept under another stamp is forgotten.
 
     So is all of a database that is damaged. A transaction is begun.
+
+    Raises:
+        DataError: If what is there is no file that may be written to.
     """
     if path is None:
         return _opened(":memory:", stamp)
@@ -41,6 +47,9 @@ def open_database(path: Path | None, stamp: str) -> sqlite3.Connection:
     try:
         return _opened(path, stamp)
     except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode in CLOSED:
+            msg = f"{path}: expected a file for notes, got {str(error)!r}; move away what is there"
+            raise DataError(msg) from error
         if error.sqlite_errorcode not in DAMAGED:
             raise
     path.unlink()

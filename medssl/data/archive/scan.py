@@ -34,6 +34,7 @@ def scan(
         pool=pool,
         memory_bytes=1,
         cost_bytes=lambda _: 0,
+        named=lambda batch: f"{len(batch)} files from {ledger.file_id(batch[0].path)} on",
     )
     for _, looks in progress(done):
         ledger.looks.write(looks)
