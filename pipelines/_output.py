@@ -1,8 +1,10 @@
 """Whether a stage can write where its config says, and what to say if not."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
+from medssl.data.mirror import resolve
 from medssl.errors import ConfigError
 
 NEXT = "name another folder as output, or have its owner allow it"
@@ -29,6 +31,25 @@ def check_output(output: Path) -> None:
             f"{NEXT}"
         )
         raise ConfigError(msg)
+
+
+def check_outside(output: Path, sources: Mapping[str, str]) -> None:
+    """Refuse an output that lies in what is read: the next run would take it for a part of that.
+
+    Args:
+        output: Where a stage writes.
+        sources: What is read, by the key that names it.
+
+    Raises:
+        ConfigError: Naming the key; a source's path may name a patient.
+    """
+    for key, source in sources.items():
+        if output.resolve().is_relative_to(resolve(source).resolve()):
+            msg = (
+                f"output: expected a folder outside of {key}, whose files the next run would find "
+                "its own among; choose another"
+            )
+            raise ConfigError(msg)
 
 
 def unwritable(error: OSError, output: Path) -> str | None:

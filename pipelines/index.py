@@ -45,6 +45,7 @@ from pipelines._files import write_table
 from pipelines._hidden import about, keep_config, without_paths
 from pipelines._layouts import layouts_in, write_layouts
 from pipelines._objects import Label, drawn_in, objects_of
+from pipelines._output import check_outside
 from pipelines._pacs import folder_of
 from pipelines._pairing import label_files, pair_labels
 from pipelines._progress import track
@@ -53,6 +54,8 @@ from pipelines._tables import Tables
 
 def run(cfg: Index) -> None:
     """Look at every file, read every volume, write down what is there."""
+    roots = {f"sources.{n}.root": source.root for n, source in enumerate(cfg.sources)}
+    check_outside(cfg.output, {key: root for key, root in roots.items() if root is not None})
     if cfg.deidentified is not None:
         check_folder(cfg.deidentified, cfg.sources)
     private = open_private(cfg.output)

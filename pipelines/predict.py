@@ -44,6 +44,7 @@ from pipelines._files import write_json, write_table
 from pipelines._hidden import place_of, without_paths
 from pipelines._mask_figures import draw_planes, three_planes
 from pipelines._network import restore
+from pipelines._output import check_outside
 from pipelines._records import record_of
 from pipelines._runs import identify
 
@@ -61,6 +62,7 @@ DESCRIPTION_BYTES = 79  # NIfTI's field has 80, the last of which ends it
 def run(cfg: Predict) -> None:
     """Read each volume that the source holds, segment it, write its mask."""
     # Data
+    check_outside(cfg.output, {"source": cfg.source})
     private = open_private(cfg.output)
     claim(cfg, private)
     hidden = Pseudonyms(make_key(private / KEY) if cfg.key is None else read_key(cfg.key))

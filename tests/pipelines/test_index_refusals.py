@@ -136,6 +136,25 @@ def test_an_error_of_the_archive_is_not_taken_for_one_of_the_output(tmp_path, ro
         index(tmp_path, {"root": str(root)})
 
 
+@pytest.mark.parametrize("name", ["", "out", "deep/out"])
+def test_an_output_within_a_source_is_refused_before_it_is_made(tmp_path, root, capfd, name):
+    before = sorted(root.rglob("*"))
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    assert index(tmp_path, {"root": str(root)}, output=str(link / name)) == 2
+    printed, error = capfd.readouterr()
+    assert error.startswith("medssl: output: expected a folder outside of sources.0.root, whose")
+    assert NAME not in printed + error
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_source_within_the_output_is_as_good_as_any_other(tmp_path, root):
+    assert index(tmp_path, {"root": str(root)}, output=str(tmp_path)) == 0
+    assert pq.read_table(tmp_path / "verdicts.parquet").num_rows == 14
+    assert index(tmp_path, {"root": str(root)}, output=str(tmp_path)) == 0
+    assert pq.read_table(tmp_path / "verdicts.parquet").num_rows == 14
+
+
 def cache(tmp_path, output):
     """Prepare what is indexed; return the status."""
     wanted = [f"index={tmp_path / 'out'}", f"output={output}", "preprocessing={}"]

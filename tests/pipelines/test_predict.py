@@ -99,6 +99,12 @@ def test_arrays_are_segmented_where_a_layout_says_what_they_are(tmp_path, bright
     assert dice(np.asarray(mask.dataobj) == 1, label) == 1
 
 
+def test_masks_are_not_written_among_the_images_they_are_of(tmp_path, bright):
+    with pytest.raises(ConfigError, match=r"^output: expected a folder outside of source, whose"):
+        run(tmp_path, tmp_path, output="masks")
+    assert not (tmp_path / "masks").exists()
+
+
 @pytest.mark.parametrize("spacing_mm", [None, [1.5, 1.5, 1.5]])
 @pytest.mark.parametrize("window", [[16, 16, 16], [16, 16]])
 @pytest.mark.parametrize(
