@@ -6,7 +6,7 @@ from pathlib import Path
 from medssl.errors import DataError
 
 # Raise it when the same file is seen, or the same volume is measured, otherwise than before.
-VERSION = 6
+VERSION = 7
 CLOSED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 STAMP = "CREATE TABLE IF NOT EXISTS stamp (text TEXT)"

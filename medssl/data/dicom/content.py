@@ -14,7 +14,7 @@ from medssl.data.dicom.elements import Said, number, text
 
 TAGS = [
     "PixelPaddingValue", "PixelPaddingRangeLimit", "PixelRepresentation", "BitsAllocated",
-    "RescaleSlope", "RescaleIntercept", "Units",
+    "BitsStored", "RescaleSlope", "RescaleIntercept", "Units",
 ]  # fmt: skip
 PADDING = {
     "PixelPaddingValue": "padding_value",
@@ -55,12 +55,18 @@ def _is_inverse(found: Said) -> bool:
 
 
 def _stored(found: Said, value: Any) -> int | None:
-    """Return a stored number with the sign of the pixels; headers often have it without."""
+    """Return a stored number as pixels are read: by their lower bits, with their sign.
+
+    Headers often have it without the sign, or in fewer bits than are allocated. One that the
+    stored bits cannot hold is the value of no pixel, and is none.
+    """
     if isinstance(value, bytes):  # of which the header does not say whether it has a sign
         value = int.from_bytes(value, "little")
-    bits = found.get("BitsAllocated")
+    bits, used = found.get("BitsAllocated"), found.get("BitsStored")
     if not isinstance(value, int) or bits not in (8, 16, 32):
         return None
-    is_signed = found.get("PixelRepresentation") == 1
-    unsigned = value % (1 << bits)
-    return unsigned - (1 << bits) if is_signed and unsigned >> (bits - 1) else unsigned
+    used = used if isinstance(used, int) and 0 < used <= bits else bits
+    is_negative = found.get("PixelRepresentation") == 1 and bool(value >> (used - 1) & 1)
+    stored = value % (1 << used) - (is_negative << used)
+    written = {stored % (1 << used), stored % (1 << bits)}  # without and with all bits
+    return stored if value % (1 << bits) in written else None

@@ -47,6 +47,35 @@ def test_padding_has_the_sign_of_the_pixels_however_it_is_written(value, is_sign
     assert content(said)["padding_value"] == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "is_signed", "expected"),
+    [
+        (-2000 & 0xFFF, 1, "-2000"),
+        (-2000 & 0xFFFF, 1, "-2000"),
+        (-2000, 1, "-2000"),
+        (2000, 1, "2000"),
+        (-2000 & 0xFFF, 0, "2096"),
+        (-(2**15), 1, None),  # which 12 bits cannot hold
+        (-2000 & 0xFFFF, 0, None),
+    ],
+)
+def test_padding_is_of_the_stored_bits_as_the_pixels_are(
+    tmp_path, dicom, voxels, affine, value, is_signed, expected
+):
+    padded = voxels + 100
+    padded[0] = value % 2**12
+    tags = {"BitsStored": 12, "HighBit": 11, "PixelRepresentation": is_signed}
+    for k in range(7):
+        found = dicom.slice_of(padded, affine, k, **tags)
+        found.add_new("PixelPaddingValue", "SS" if value < 0 else "US", value)
+        dicom.save(found, tmp_path / f"{k}.dcm")
+    case, volume = case_of(tmp_path)
+    assert case.attributes.get("padding_value") == expected
+    if expected is not None:
+        np.testing.assert_array_equal(volume.voxels[0, 0], int(expected))
+        assert (volume.voxels[0, 1:] != int(expected)).all()
+
+
 def test_padding_is_only_said_where_it_is_one_value(tmp_path, dicom, voxels, affine):
     def each(k):
         return {"RescaleSlope": k + 1, "PixelPaddingValue": -50}
