@@ -51,7 +51,7 @@ def written(path, of, **changes):
     return open_cached(path)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.uint32, np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(37, 41, 29), (150, 40, 1), (1, 1, 1)])
 def test_what_was_written_is_what_is_read(tmp_path, shape, dtype):
     of = volume(shape, dtype, channels=2)

@@ -435,6 +435,24 @@ def test_32_bit_integers_are_mapped_before_they_are_rounded():
 # The contract
 
 
+def test_large_whole_numbers_keep_their_contrast():
+    small = np.arange(210, dtype=np.uint32).reshape(1, 7, 6, 5)
+    large = Volume(small + np.uint32(3_000_000_000), np.eye(4))
+    kept = prepare(large, NATIVE)
+    np.testing.assert_array_equal(kept.voxels, large.voxels)
+    expected = intensity(Volume(small, np.eye(4)), "MR", NATIVE)(small)
+    np.testing.assert_allclose(intensity(kept, "MR", NATIVE)(kept.voxels), expected, atol=1e-6)
+
+
+def test_large_numbers_that_float32_makes_alike_are_not_resampled():
+    numbers = np.arange(210, dtype=np.uint32).reshape(1, 7, 6, 5) + np.uint32(3_000_000_000)
+    finer = Preprocessing(crop_to_foreground=False, spacing_mm=(0.5, 1, 1))
+    with pytest.raises(DataError, match=r"got uint32 from 3000000000 to 3000000209, of which it"):
+        prepare(Volume(numbers, np.eye(4)), finer)
+    same = Preprocessing(crop_to_foreground=False, spacing_mm=(1, 1, 1))
+    np.testing.assert_array_equal(prepare(Volume(numbers, np.eye(4)), same).voxels, numbers)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

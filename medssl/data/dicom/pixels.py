@@ -22,7 +22,7 @@ from medssl.data.dicom.native import Native, is_rescale, read_native, room_for
 from medssl.data.dicom.quiet import DAMAGE, quietly
 from medssl.data.verdicts import Code, RefusedError
 
-INTEGERS = (np.int16, np.uint16, np.int32)
+INTEGERS = (np.int16, np.uint16, np.int32, np.uint32)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,10 @@ def read_frames(
 def values(
     slices: Sequence[Pixels], room: Shaped[np.ndarray, "slice row column"] | None = None
 ) -> Shaped[np.ndarray, "channel i j k"]:
-    """Return rescaled values: integers where they are whole and fit 16 or 32 bits, else float32.
+    """Return rescaled values, stored numbers that differ as values that differ.
+
+    They are integers where they are whole and fit 16 or 32 bits, else float32, or float64 where
+    float32 is too coarse: for large numbers of 32 bits, for small steps far from 0.
 
     In memory they stay slice by slice, as they are read.
 
@@ -133,8 +136,7 @@ def values(
         room: What they are all stored in, one after the other; the values take their place there
             if they fit.
     """
-    whole = all(float(p.slope).is_integer() and float(p.intercept).is_integer() for p in slices)
-    dtype = _integers(slices) if whole else np.dtype(np.float32)
+    dtype = _number_type(slices)
     is_shift = dtype.kind in "iu" and all(pixels.slope == 1 for pixels in slices)
     if is_shift and room is not None and room.dtype.itemsize == dtype.itemsize:
         stacked = room.view(dtype)
@@ -228,12 +230,17 @@ def _lower_bits(
     return np.right_shift(shifted, unused, out=shifted)
 
 
-def _integers(slices: Sequence[Pixels]) -> np.dtype[Any]:
+def _number_type(slices: Sequence[Pixels]) -> np.dtype[Any]:
+    """Return the smallest type that holds the values of slices and the steps between them."""
     ends = [
         float(end) * pixels.slope + pixels.intercept for pixels in slices for end in pixels.ends
     ]
-    for dtype in INTEGERS:
-        limits = np.iinfo(dtype)
-        if limits.min <= min(ends) and max(ends) <= limits.max:
-            return np.dtype(dtype)
-    return np.dtype(np.float32)
+    if all(float(p.slope).is_integer() and float(p.intercept).is_integer() for p in slices):
+        for dtype in INTEGERS:
+            limits = np.iinfo(dtype)
+            if limits.min <= min(ends) and max(ends) <= limits.max:
+                return np.dtype(dtype)
+    largest = max(map(abs, ends))
+    # What lies further apart than neighbors in float32 does is never rounded to one of them.
+    is_fine = all(abs(pixels.slope) > np.spacing(np.float32(largest)) for pixels in slices)
+    return np.dtype(np.float32 if is_fine else np.float64)

@@ -7,6 +7,7 @@ moves the affine with the voxels. Intensities stay as acquired: an `Intensity` s
 reader of the volume maps them to what a network sees.
 """
 
+import operator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,7 +86,8 @@ def prepare(volume: Volume, contract: Preprocessing) -> Volume:
     (booleans become uint8). Resampled ones are float32, whatever they were.
 
     Raises:
-        DataError: If it holds no voxels, none that is finite, or no real numbers.
+        DataError: If it holds no voxels, none that is finite, or no real numbers; or if it is to
+            be resampled and float32 has no room for its contrast.
     """
     prepared = to_ras(finite(volume))
     if contract.crop_to_foreground:
@@ -109,15 +111,18 @@ def intensity(volume: Volume, modality: str | None, contract: Preprocessing) -> 
 
     Source: for other modalities than CT, Chaitanya et al., NeurIPS 2020: (x - p1)/(p99 - p1).
     Departs from it: clipped at ten times the range. Where the percentiles coincide, minimum
-    and maximum take their place, and a constant volume is mapped to 0.
+    and maximum take their place, and a constant volume is mapped to 0, as is one of decimals
+    that differ by no more than the rounding of float32.
     """
     if modality == "CT":
         low, high = contract.window_hu
         return Intensity(low, 1 / (high - low), 0.0, 1.0)
+    # Whole numbers are not rounded: what differs does.
+    differ = operator.lt if volume.voxels.dtype.kind in "iu" else _differ
     offset, top = percentiles(volume.voxels, contract.percentiles)
-    if not _differ(offset, top):
+    if not differ(offset, top):
         offset, top = float(volume.voxels.min()), float(volume.voxels.max())
-    scale = 1 / (top - offset) if _differ(offset, top) else 0.0
+    scale = 1 / (top - offset) if differ(offset, top) else 0.0
     return Intensity(offset, scale, -OUTLIER_SPANS, OUTLIER_SPANS)
 
 

@@ -8,10 +8,11 @@ import math
 
 import nibabel
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, Shaped
+from jaxtyping import Bool, Float32, Int64, Real, Shaped
 from scipy import ndimage
 
 from medssl.data.volume import Volume
+from medssl.errors import DataError
 from medssl.geometry import Affine, spacing_mm
 
 _ORDER = {"linear": 1, "cubic": 3}
@@ -20,6 +21,8 @@ _SAME_SPACING = 1e-4
 # Added to a position that is rounded to a voxel, so that what lies in the middle of two goes
 # to the same side wherever the affine's last digits put it.
 _TIE = 1e-6
+# Whole numbers whose range has fewer steps in float32 have no contrast left there.
+_LEAST_STEPS = 16
 
 
 def to_ras(volume: Volume) -> Volume:
@@ -55,11 +58,15 @@ def resample(volume: Volume, target_mm: tuple[float, float, float], interpolatio
     in old voxels: Cardoso et al., "Scale factor point spread function matching", MICCAI 2015.
     Cubic is the interpolating B-spline, clipped to the image's own range, which it overshoots
     at edges.
+
+    Raises:
+        DataError: If float32 has no room for the contrast of whole numbers.
     """
     ratio = np.array(target_mm) / spacing_mm(volume.affine)
     ratio[np.abs(ratio - 1) < _SAME_SPACING] = 1
     if (ratio == 1).all():
         return volume
+    _require_room(volume.voxels)
     old = np.array(volume.voxels.shape[1:])
     new = np.maximum(np.rint(old / ratio), 1).astype(int)
     start = (old - 1) / 2 - (new - 1) / 2 * ratio
@@ -72,6 +79,21 @@ def resample(volume: Volume, target_mm: tuple[float, float, float], interpolatio
     old_from_new = np.diag([*ratio, 1.0])
     old_from_new[:3, 3] = start
     return Volume(np.stack(channels), volume.affine @ old_from_new)
+
+
+def _require_room(voxels: Real[np.ndarray, "channel i j k"]) -> None:
+    """Refuse whole numbers that float32 would make alike, or nearly so."""
+    if voxels.dtype.kind not in "iu" or voxels.dtype.itemsize < 4:
+        return
+    low, high = float(voxels.min()), float(voxels.max())
+    steps = (high - low) / float(np.spacing(np.float32(max(abs(low), abs(high)))))
+    if 0 < steps < _LEAST_STEPS:
+        msg = (
+            f"expected voxels to resample in float32, got {voxels.dtype} from {low:.12g} to "
+            f"{high:.12g}, of which it has {steps:.2g} steps; leave spacing_mm out, which "
+            "changes no voxel"
+        )
+        raise DataError(msg)
 
 
 def nearest(volume: Volume, shape: tuple[int, ...], affine: Affine) -> Volume:

@@ -1,7 +1,8 @@
-"""Every transfer syntax: decoded as another decoder does, or refused by its name."""
+"""Every transfer syntax decodes as elsewhere or is refused by its name; no value is lost."""
 
 import base64
 import io
+from fractions import Fraction
 
 import gdcm
 import numpy as np
@@ -11,7 +12,9 @@ import SimpleITK
 from PIL import Image
 from pydicom import uid
 
-from medssl.data.dicom.pixels import read_pixels
+from medssl.data.dicom.header import read_headers
+from medssl.data.dicom.images import read_values
+from medssl.data.dicom.pixels import Pixels, read_pixels, values
 from medssl.data.verdicts import Code, RefusedError
 
 # 12 bits with structure and noise, which no codec represents by chance.
@@ -184,3 +187,44 @@ def test_real_slices_are_their_uncompressed_twin_and_what_simpleitk_decodes(mirr
     assert np.abs(stored.astype(int) - twin).max() <= most  # as measured where it is lossy
     theirs = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(folder / f"{name}.dcm"))[0]
     np.testing.assert_array_equal(stored, theirs)
+
+
+def volume_of(stored, slope, intercept):
+    """The values of stored slices, without the axis of channels."""
+    slices = [Pixels.of(plane, slope, intercept) for plane in stored]
+    return values(slices)[0].T
+
+
+BIG = 2**24
+
+
+@pytest.mark.parametrize(
+    ("low", "stored", "slope", "intercept", "expected"),
+    [
+        (3_000_000_000, np.uint32, 1.0, 0.0, np.uint32),
+        (2**32 - 210, np.uint32, 1.0, 0.0, np.uint32),
+        (0, np.uint16, 1.0, 3e9, np.uint32),
+        (0, np.uint16, 1.0, -3e9, np.float64),
+        (2 * BIG, np.int32, 1.0, 0.5, np.float64),
+        (BIG // 2, np.int32, 1.0, 0.5, np.float64),  # each halfway between two of float32
+        (BIG // 4, np.int32, 1.0, 0.5, np.float32),
+        (3_000_000_000, np.uint32, 0.25, 0.0, np.float64),
+        (-(2**31), np.int32, -3.0, 0.0, np.float64),
+        (0, np.int16, 0.001, 1e6, np.float64),
+        (0, np.int16, 0.37, -1024.0, np.float32),
+    ],
+)
+def test_stored_numbers_that_differ_are_values_that_differ(low, stored, slope, intercept, expected):
+    numbers = (low + np.arange(210)).reshape(7, 6, 5)
+    found = volume_of(numbers.astype(stored), slope, intercept)
+    assert found.dtype == expected
+    exact = [Fraction(int(n)) * Fraction(slope) + Fraction(intercept) for n in numbers.flat]
+    assert len({*found.flat}) == 210
+    for value, true in zip(found.flat, exact, strict=True):
+        assert abs(Fraction(value.item()) - true) <= abs(Fraction(slope)) / 2
+
+
+def test_large_numbers_of_32_bits_are_read_from_their_files(tmp_path, dicom, voxels, affine):
+    large = (voxels.astype(np.int64) + 3 * 10**9).astype(np.uint32)
+    headers = [read_headers(path)[0] for path in dicom.write(tmp_path, large, affine)]
+    np.testing.assert_array_equal(read_values(headers)[0], large)
