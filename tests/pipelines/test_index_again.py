@@ -237,16 +237,32 @@ def large(tmp_path, archive):
     return archive
 
 
+# The command line, with notes that are saved as they come: a test sees how far it is.
+WATCHED = [
+    sys.executable,
+    "-c",
+    "import sys; from medssl.data.archive import scan; scan.SAVE_EVERY_S = 0.0;"
+    "from pipelines.__main__ import main; sys.exit(main(sys.argv[1:]))",
+]
+
+
 @pytest.mark.long
 def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, large):
     whole, _ = index(tmp_path, "whole")
-    path = config(tmp_path)
-    for wait_s in (0.0, 0.1, 0.3, 0.6):
-        with subprocess.Popen([*RUN, "index", str(path)], stdout=subprocess.PIPE) as run:
-            while not (tmp_path / "out" / "private" / "looks.sqlite").exists():
-                time.sleep(0.01)
-            time.sleep(wait_s)
+    num_files = sum(path.is_file() for path in large.rglob("*"))
+    command = [*WATCHED, "index", str(config(tmp_path))]
+    seen = [0]
+    for share in (0.0, 0.3, 0.6, 1.0):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as run:
+            while looks_so_far(tmp_path / "out") <= max(seen[-1], share * num_files - 1):
+                assert run.poll() is None
+                time.sleep(0.001)
             os.kill(run.pid, signal.SIGKILL)
+            assert run.wait() == -signal.SIGKILL  # and had not ended by itself
+        seen.append(looks_so_far(tmp_path / "out"))
+        assert not (tmp_path / "out" / "manifest.parquet").exists()
+    assert 0 < seen[1] < seen[2] < seen[3] < num_files  # in the middle of the headers
+    assert seen[4] == num_files  # and among the volumes
     assert index(tmp_path)[0] == whole
 
 
@@ -260,6 +276,30 @@ def test_a_run_of_which_a_worker_is_killed_ends_as_any_other(tmp_path, large):
             time.sleep(0.005)
         workers(run.pid)[0].kill()
         assert run.wait(120) == 0
+    assert written(tmp_path / "out") == whole
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("environment_kept")
+def test_a_cluster_of_which_a_worker_is_killed_ends_as_any_other(tmp_path, large):
+    whole, _ = index(tmp_path, "whole")
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        memory_limit=0,
+        silence_logs=50,
+    ) as cluster:
+        path = config(tmp_path, scheduler=cluster.scheduler_address)
+        with subprocess.Popen([*WATCHED, "index", str(path)], stdout=subprocess.PIPE) as run:
+            while looks_so_far(tmp_path / "out") == 0:
+                assert run.poll() is None
+                time.sleep(0.001)
+            workers(os.getpid())[0].kill()
+            assert run.poll() is None
+            assert not (tmp_path / "out" / "manifest.parquet").exists()
+            assert run.wait(120) == 0
     assert written(tmp_path / "out") == whole
 
 
@@ -324,3 +364,27 @@ def test_a_full_disk_is_one_line_and_more_space_goes_on(tmp_path, large, small_d
     assert not (disk / "out" / "manifest.parquet").exists()
     sized("remount,size=64m")
     assert index(tmp_path, "disk/out")[0] == whole
+
+
+@pytest.mark.long
+def test_a_disk_that_is_full_in_mid_cache_is_one_line_and_more_space_goes_on(
+    tmp_path, archive, small_disk
+):
+    disk, sized = small_disk
+    index(tmp_path)
+    whole = cache(tmp_path, "whole")
+    size_bytes = sum(map(len, whole.values()))
+    sized(f"remount,size={size_bytes // 2}")
+    path = cache_config(tmp_path, "disk/cache", "threads")
+    # In a process of its own: blosc2 leaves a file open that it could not write.
+    done = subprocess.run([*RUN, "cache", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "medssl: the disk is full; free some space, then the same command goes on from here\n"
+    )
+    before = {path: path.stat().st_ino for path in disk.rglob("*.b2nd")}
+    assert 0 < len(before) < sum(path.suffix == ".b2nd" for path in whole)
+    assert not (disk / "cache" / "manifest.parquet").exists()
+    sized("remount,size=64m")
+    assert cache(tmp_path, "disk/cache") == whole
+    assert {path: path.stat().st_ino for path in before} == before  # none was made again
