@@ -75,10 +75,11 @@ class DicomSeries:
 
     def _read(self, headers: Sequence[Header], frame: int | None) -> Volume:
         found = list(stacks(headers, self.allowed))
-        for misfit in found:
-            if isinstance(misfit, Misfit):
-                raise misfit.refusal
         volumes = [stack for stack in found if isinstance(stack, Stack) and stack.frame == frame]
+        for misfit in found:
+            # A frame that is whole is had whatever others lack.
+            if isinstance(misfit, Misfit) and (frame is None or not volumes):
+                raise misfit.refusal
         if len(volumes) != 1:
             msg = (
                 f"{len(headers)} images were to make one volume as frame {frame}, they make "

@@ -271,7 +271,10 @@ def test_a_frame_that_lacks_a_slice_is_noticed(tmp_path, dicom, voxels, affine):
         dicom.write(
             tmp_path / str(frame), voxels, affine, skip=[6] * frame, AcquisitionNumber=frame
         )
+    files = sorted(tmp_path.rglob("*.dcm"))
     with pytest.raises(
-        RefusedError, match=r"2 frames over 7 positions, with 6 to 7 slices .* of frame 1$"
+        RefusedError,
+        match=r"frame 1 of 2 has 6 of 7 slices; there is none at position 7 \(at 15 mm",
     ):
-        DicomSeries().read_files(sorted(tmp_path.rglob("*.dcm")), frame=0)
+        DicomSeries().read_files(files, frame=1)
+    np.testing.assert_array_equal(DicomSeries().read_files(files, frame=0).voxels[0], voxels)
