@@ -19,9 +19,10 @@ from jaxtyping import Float, Int
 
 from medssl.data.cache import open_cached
 from medssl.data.crops import Crops
-from medssl.data.crops._cutting import anywhere, checked_crop, cut
+from medssl.data.crops._cutting import checked_crop
+from medssl.data.crops._viewing import stacked, views_of
 from medssl.data.manifest import Manifest
-from medssl.data.randomness import integer, seed_of, stream
+from medssl.data.randomness import integer, stream
 from medssl.errors import DataError
 
 __all__ = ["Frames"]
@@ -81,24 +82,20 @@ class Frames:
         chosen = stream(*key, "slice")
         slices = range(case.shape[2]) if case.slices is None else case.slices
         k = slices[integer(chosen, len(slices))]
-        crops, starts = [], []
-        for view, at in enumerate([row, *self._others(row, stream(*key, "frames"))]):
-            volume = open_cached(self.root / self.manifest[at].image_uri)
-            where = stream(*key, 0 if self.shared_crop else view)
-            sizes = zip(volume.shape, self.crop_vox, strict=False)
-            start = [*(anywhere(where, size, crop) for size, crop in sizes), k][:3]
-            crops.append(cut(volume.read, volume.shape, start, self.crop_vox))
-            starts.append(start)
-        seeds = [seed_of(*key, view, "augmentation") for view in range(self.num_views)]
-        return Crops(
-            image=torch.from_numpy(np.stack(crops)[None]),
-            start=torch.tensor([starts]),
-            axes=torch.arange(self.spatial_dims).repeat(1, self.num_views, 1),
-            seed=torch.tensor([seeds]),
-            volume=torch.zeros(1, dtype=torch.int64),
-            part=torch.zeros(1, dtype=torch.int64),
-            subject=torch.from_numpy(self.subjects[[row]]),
-        )
+        rows = [row, *self._others(row, stream(*key, "frames"))]
+        views = [
+            view
+            for number, at in enumerate(rows)
+            for view in views_of(
+                open_cached(self.root / self.manifest[at].image_uri),
+                key,
+                [number],
+                crop_vox=self.crop_vox,
+                k=k,
+                shared_crop=self.shared_crop,
+            )
+        ]
+        return stacked([views], int(self.subjects[row]))
 
     def _others(self, row: int, generator: torch.Generator) -> list[int]:
         """Draw the rows of the views after the first: other frames of its series, each once."""

@@ -11,12 +11,12 @@ blocks beside slices, where the slice in a block's middle lies in the part.
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from medssl.data.cache import open_cached
 from medssl.data.crops import Crops
 from medssl.data.crops._cutting import anywhere, checked_count, checked_crop, cut
+from medssl.data.crops._viewing import View, stacked
 from medssl.data.manifest import Manifest
 from medssl.data.randomness import integer, seed_of, stream
 from medssl.errors import DataError
@@ -69,30 +69,22 @@ class Partition:
         epoch, row = draw
         case = self.manifest[row]
         volume = open_cached(self.root / case.image_uri)
-        crops, starts, seeds = [], [], []
+        items = []
         for part in range(self.num_parts):
             key = (self.seed, epoch, case.digest, part)
             slices = self._slices(volume.shape[2], part, case.slices)
             k = slices[integer(stream(*key, "slice"), len(slices))]
+            views = []
             for view in range(self.num_views):
                 where = stream(*key, 0 if self.shared_crop else view)
                 plane = zip(volume.shape[:2], self.crop_vox[:2], strict=True)
                 start = [anywhere(where, size, crop) for size, crop in plane]
                 start.append(k - self.crop_vox[2] // 2 if self.spatial_dims == 3 else k)
-                crops.append(cut(volume.read, volume.shape, start, self.crop_vox))
-                starts.append(start)
-                seeds.append(seed_of(*key, view, "augmentation"))
-        items = (self.num_parts, self.num_views)
-        stacked = torch.from_numpy(np.stack(crops))
-        return Crops(
-            image=stacked.unflatten(0, items),
-            start=torch.tensor(starts).unflatten(0, items),
-            axes=torch.arange(self.spatial_dims).repeat(*items, 1),
-            seed=torch.tensor(seeds).unflatten(0, items),
-            volume=torch.zeros(self.num_parts, dtype=torch.int64),
-            part=torch.arange(self.num_parts),
-            subject=torch.from_numpy(self.subjects[[row]]).repeat(self.num_parts),
-        )
+                image = cut(volume.read, volume.shape, start, self.crop_vox)
+                views.append(View(image, tuple(start), seed_of(*key, view, "augmentation")))
+            items.append(views)
+        crops = stacked(items, int(self.subjects[row]))
+        return crops._replace(part=torch.arange(self.num_parts))
 
     def _slices(self, size: int, part: int, allowed: list[int] | None) -> Sequence[int]:
         """Return the slices that an item of the part may be of, or its block be around."""

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 
 from medssl.data.cache import Cached, open_cached
 from medssl.data.crops import Crops
 from medssl.data.crops._cutting import anywhere, checked_count, checked_thickness, cut_stack
+from medssl.data.crops._viewing import View, stacked
 from medssl.data.manifest import Case, Manifest
 from medssl.data.randomness import integer, seed_of, stream
 from medssl.errors import DataError
@@ -82,34 +82,24 @@ class Slices:
         allowed = self._allowed(case, volume, across)
         middle = allowed[integer(chosen, len(allowed))]
         axes = [axis for axis in range(3) if axis != across]
-        crops, starts = [], []
+        views = []
         for view in range(self.num_views):
             where = stream(*key, 0 if self.shared_crop else view)
             start = [0, 0, 0]
             start[across] = middle
             for axis, crop in zip(axes, self.crop_vox, strict=True):
                 start[axis] = anywhere(where, volume.shape[axis], crop)
-            crops.append(
-                cut_stack(
-                    volume.read,
-                    volume.shape,
-                    start,
-                    self.crop_vox,
-                    across=across,
-                    thickness=self.thickness,
-                )
+            image = cut_stack(
+                volume.read,
+                volume.shape,
+                start,
+                self.crop_vox,
+                across=across,
+                thickness=self.thickness,
             )
-            starts.append(start)
-        seeds = [seed_of(*key, view, "augmentation") for view in range(self.num_views)]
-        return Crops(
-            image=torch.from_numpy(np.stack(crops)[None]),
-            start=torch.tensor([starts]),
-            axes=torch.tensor(axes).repeat(1, self.num_views, 1),
-            seed=torch.tensor([seeds]),
-            volume=torch.zeros(1, dtype=torch.int64),
-            part=torch.zeros(1, dtype=torch.int64),
-            subject=torch.from_numpy(self.subjects[[row]]),
-        )
+            views.append(View(image, tuple(start), seed_of(*key, view, "augmentation")))
+        crops = stacked([views], int(self.subjects[row]))
+        return crops._replace(axes=torch.tensor(axes).repeat(1, self.num_views, 1))
 
     def _allowed(self, case: Case, volume: Cached, across: int) -> Sequence[int]:
         """Return the slices that may be in the middle of a stack."""
