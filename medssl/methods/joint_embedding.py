@@ -56,9 +56,15 @@ class JointEmbedding(nn.Module):
         if len(pair) < 2:
             msg = f"JointEmbedding compares 2 views of each item, got {len(pair)}"
             raise ValueError(msg)
-        z = self.projector(self.encoder(pair.flatten(0, 1))[-1].flatten(2).mean(2))
-        z_a, z_b = z.chunk(2)
+        z_a, z_b = self.project(pair)
         return Features(z_a, z_b, views.subject)
+
+    def project(
+        self, images: Float[Tensor, "view item channel *spatial"]
+    ) -> Float[Tensor, "view item dim"]:
+        """Project the mean of the coarsest feature map of each view, from one pass."""
+        maps = self.encoder(images.flatten(0, 1))
+        return self.projector(maps[-1].flatten(2).mean(2)).unflatten(0, images.shape[:2])
 
     def compare(self, features: Features) -> Loss:
         """Hand the objective what it takes of all ranks' features."""

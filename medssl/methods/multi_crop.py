@@ -7,17 +7,16 @@ one pair, not two.
 """
 
 from itertools import combinations
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from medssl.data.views import MultiViews, Views
+from medssl.data.views import MultiViews
 from medssl.distributed import gather
-from medssl.methods import taken
+from medssl.methods.joint_embedding import JointEmbedding
 from medssl.models.encoders import Encoder
-from medssl.models.projectors import mlp
 from medssl.objectives import Loss, PairObjective
 
 __all__ = ["MultiCrop"]
@@ -50,20 +49,19 @@ class MultiCrop(nn.Module):
         projection_dim: int = 32,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.objective = objective
-        self.projector = mlp(encoder.channels[-1], hidden_dim, projection_dim)
-        self.takes = taken(objective)
+        self.pair = JointEmbedding(
+            encoder, objective=objective, hidden_dim=hidden_dim, projection_dim=projection_dim
+        )
+
+    @property
+    def encoder(self) -> Encoder:
+        """The backbone."""
+        return self.pair.encoder
 
     def embed(self, views: MultiViews) -> Features:
         """Project the mean of the coarsest feature map of each crop."""
-        large, small = (self._projected(kind) for kind in views)
+        large, small = (self.pair.project(kind.images).transpose(0, 1) for kind in views)
         return Features(large, small, views.global_views.subject)
-
-    def _projected(self, views: Views) -> Float[Tensor, "item view dim"]:
-        maps = self.encoder(views.images.flatten(0, 1))
-        z = self.projector(maps[-1].flatten(2).mean(2))
-        return z.unflatten(0, views.images.shape[:2]).transpose(0, 1)
 
     def compare(self, features: Features) -> Loss:
         """Average the objective over all pairs with a global crop, of all ranks' items."""
@@ -81,7 +79,7 @@ class MultiCrop(nn.Module):
         group: Int[Tensor, "item"],
     ) -> Loss:
         offered = {"z_a": z_a, "z_b": z_b, "group": group}
-        return self.objective(**{name: offered[name] for name in self.takes})
+        return self.pair.objective(**{name: offered[name] for name in self.pair.takes})
 
     def forward(self, views: MultiViews) -> Loss:
         """Return the loss of one batch of crops."""
@@ -91,5 +89,5 @@ class MultiCrop(nn.Module):
         """Do nothing: the optimizer moves all there is."""
 
     def exports(self) -> dict[str, nn.Module]:
-        """Return the encoder; the projector is thrown away."""
-        return {"encoder": cast(nn.Module, self.encoder)}
+        """Return what a pair exports."""
+        return self.pair.exports()

@@ -27,8 +27,8 @@ def views():
 
 
 def test_every_crop_is_compared_with_every_global_one_and_local_ones_never_meet(method, views):
-    large = [method.projector(method.encoder(v)[-1].mean((2, 3))) for v in views[0].images]
-    small = [method.projector(method.encoder(v)[-1].mean((2, 3))) for v in views[1].images]
+    large = [method.pair.projector(method.encoder(v)[-1].mean((2, 3))) for v in views[0].images]
+    small = [method.pair.projector(method.encoder(v)[-1].mean((2, 3))) for v in views[1].images]
     objective, subject = NTXent(), views.global_views.subject
     pairs = [(large[0], large[1])] + [(one, other) for one in large for other in small]
     by_hand = sum(objective(one, other, subject).total for one, other in pairs) / 7
