@@ -1,5 +1,6 @@
 """Configs of training as a plan has them: a template with the plan laid over it."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,7 @@ from medssl.config.load import dump, resolve
 from medssl.config.schema import schema
 from medssl.config.stages.plan import Planned
 
-# What a step of a stage holds of a case at once: pretraining compares two views of it.
-VIEWS = {"pretrain": 2, "finetune": 1}
+# Contrast needs another case beside each.
 _FEWEST_CASES = {"pretrain": 2, "finetune": 1}
 
 
@@ -23,7 +23,11 @@ def config_of(stage: str, template: Path, planned: Planned) -> str:
     Raises:
         ConfigError: If the template is no config of the stage or its encoder takes no channels.
     """
-    cases = max(planned.batch_size // VIEWS[stage], _FEWEST_CASES[stage])
+    crops = resolve(schema(stage), template, []).crops.params
+    # Local crops of a multi-crop are small beside its global ones.
+    counts = ("num_views", "num_items", "num_parts", "num_global")
+    of_a_case = math.prod(crops.get(name, 1) for name in counts)
+    cases = max(planned.batch_size // of_a_case, _FEWEST_CASES[stage])
     overlay: dict[str, Any] = {
         "crops.crop_vox": list(planned.crop_vox),
         "optim.batch_size": cases,

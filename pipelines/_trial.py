@@ -23,6 +23,7 @@ from medssl.methods.segmentation import Segmentation
 from medssl.training.fabric import place, start
 from medssl.training.loop import fit
 from pipelines import finetune, pretrain
+from pipelines._batches import Batches
 from pipelines._labeled import Cases
 from pipelines._machine import GIB, Finding
 from pipelines._network import load_weights, plan_network
@@ -208,7 +209,7 @@ def _pretraining(cfg: Any, manifest: Manifest) -> Parts:
     networks = pretrain.make_networks(cfg, source)
     method = build(cfg.method, *networks.parts.values())
     place(method, fabric)
-    batches = pretrain.Batches(cfg, fabric, manifest, source)
+    batches = Batches(cfg, fabric, manifest, source)
     return Parts(method, map(batches.views, batches.starting_at(0)), fabric)
 
 

@@ -7,10 +7,9 @@ The export is `weights.safetensors`, `card.json`, `subjects.parquet` and `histor
 logged numbers); figures go to the tracker alone, since they show patients.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, get_type_hints
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,24 +17,19 @@ from torch import nn
 from medssl.config.component import Component, build, described, recall
 from medssl.config.load import dump
 from medssl.config.stages.pretrain import Init, Pretrain
-from medssl.data.augment import augment, augment_multi
-from medssl.data.balanced import Balanced
-from medssl.data.crops import Crops, CropSource, LabeledCrops, MultiCrops
-from medssl.data.loading import Loader
+from medssl.data.crops import CropSource
 from medssl.data.manifest import Manifest, read_manifest
-from medssl.data.sampling import Epochs
-from medssl.data.views import LabeledViews, MultiViews, ViewOperation, Views
+from medssl.data.views import MultiViews, Views
 from medssl.errors import ConfigError, DataError
 from medssl.evaluation.representation import diagnose
-from medssl.methods import Method
 from medssl.models.export import coverage_table, load_part, read_card, seen_cases, write_export
 from medssl.tracking.silent import Silent
 from medssl.training.checkpoint import StateFolder
 from medssl.training.fabric import place, start
 from medssl.training.loop import Hook
+from pipelines._batches import Batches, by_size, check_views
 from pipelines._figures import draw_curves, draw_views
 from pipelines._network import check_fits
-from pipelines._progress import track
 from pipelines._records import record_of
 from pipelines._runs import contract_of, identify, is_done, provenance
 from pipelines._training import Training
@@ -198,95 +192,17 @@ def brought_by(init: Init, part: str) -> Component:
     return recall(f"medssl.models.{part}s", tree)
 
 
-VIEWS_OF = {Crops: Views, MultiCrops: MultiViews, LabeledCrops: LabeledViews}
-
-
-def check_views(cfg: Pretrain, method: Method, source: CropSource) -> None:
-    """Check that a method takes the views that the crops make.
-
-    Raises:
-        ConfigError: If it takes others.
-    """
-    wanted = get_type_hints(type(method).embed)["views"]
-    made = VIEWS_OF[get_type_hints(type(source).__getitem__)["return"]]
-    if made is not wanted:
-        msg = (
-            f"method {cfg.method.name} takes {wanted.__name__}, crops {cfg.crops.name} make "
-            f"{made.__name__}; of crops and methods multi_crop go together, and labeled are for "
-            "finetune"
-        )
-        raise ConfigError(msg)
-
-
 def fill(init: Init, part: str, module: nn.Module) -> None:
     """Load a part's weights and say what was loaded."""
     coverage = load_part(init.export, part, module, min_coverage=init.min_coverage)
     print(f"{part} of {init.export} fills {coverage.filled:.1%}\n{coverage_table(coverage)}")
 
 
-@dataclass(frozen=True)
-class Batches:
-    """Crops as the loader reads them, and the views that the device makes of them."""
-
-    cfg: Pretrain
-    fabric: Any
-    manifest: Manifest
-    source: Any
-
-    def __post_init__(self) -> None:
-        self.draws(0)  # what cannot be drawn is refused before anything is written
-
-    @cached_property
-    def operations(self) -> tuple[ViewOperation, ...]:
-        """What makes views of crops, in order."""
-        return tuple(build(operation) for operation in self.cfg.views)
-
-    def starting_at(self, step: int) -> Iterator[Crops | MultiCrops]:
-        """Yield the crops of each step that is left, and show how far they are."""
-        left = self.cfg.optim.num_steps - step
-        yield from track(self.crops(step), total=left, label="pretrain", unit="steps")
-
-    def views(self, crops: Crops | MultiCrops) -> Views | MultiViews:
-        """Return the augmented views of a batch on the device."""
-        plain_views = self.cfg.plain_views
-        if isinstance(crops, MultiCrops):
-            both = MultiCrops(*map(self.on_device, crops))
-            return augment_multi(both, self.operations, plain_views=plain_views)
-        return augment(self.on_device(crops), self.operations, plain_views=plain_views)
-
-    def on_device(self, crops: Crops) -> Crops:
-        """Return crops on the device, but for their seeds: parameters are drawn on the CPU."""
-        moved = {
-            name: part if name == "seed" else self.fabric.to_device(part)
-            for name, part in crops._asdict().items()
-        }
-        return Crops(**moved)
-
-    def crops(self, step: int) -> Iterable[Crops | MultiCrops]:
-        """Return this rank's share of each batch that is left."""
-        return Loader(self.source, self.draws(step), num_workers=self.cfg.num_workers)
-
-    def draws(self, step: int) -> Epochs | Balanced:
-        """Return which cases they are of."""
-        cfg, optim = self.cfg, self.cfg.optim
-        epochs = Epochs(
-            self.manifest.codes("subject_id"),
-            num_steps=optim.num_steps,
-            batch_size=optim.batch_size,
-            seed=cfg.seed,
-            last_batch=optim.last_batch,
-            start_step=step,
-            rank=self.fabric.global_rank,
-            num_ranks=self.fabric.world_size,
-        )
-        return Balanced(self.manifest, cfg.balanced_by, epochs) if cfg.balanced_by else epochs
-
-
 def watch(cfg: Pretrain, training: Training, encoder: Any) -> list[Hook]:
     """Return what looks at the representation now and then, and at the views at the end."""
 
     def look(done: int, views: Views | MultiViews) -> None:
-        images = _kinds(views)[0].images
+        images = by_size(views)[0].images
         with torch.no_grad(), training.fabric.autocast():
             z_a, z_b = (encoder(images[view])[-1].flatten(2).mean(2) for view in (0, -1))
         if len(z_a) > 1:  # one row has no spread to speak of
@@ -296,17 +212,12 @@ def watch(cfg: Pretrain, training: Training, encoder: Any) -> list[Hook]:
     def show(done: int, views: Views | MultiViews) -> None:
         drawn = [
             view[:SHOWN, view.shape[1] // 2].detach().float().cpu().numpy()  # of a stack of slices
-            for kind in _kinds(views)
+            for kind in by_size(views)
             for view in kind.images
         ]
         draw_views(drawn, training.state.path / "figures" / "views.png")
 
     return [Hook(cfg.diagnose_every, look), Hook(cfg.optim.num_steps, show)]
-
-
-def _kinds(views: Views | MultiViews) -> list[Views]:
-    """Return views by size, global ones first."""
-    return [*views] if isinstance(views, MultiViews) else [views]
 
 
 def keep(

@@ -11,8 +11,9 @@ from medssl.config.stages.pretrain import Pretrain
 from medssl.data.crops import num_crops
 from medssl.training.fabric import place
 from medssl.training.loop import fit
+from pipelines._batches import Batches
 from pipelines._training import make_optimizer, make_plan
-from pipelines.pretrain import Batches, make_networks, start_ranks, train_cases
+from pipelines.pretrain import make_networks, start_ranks, train_cases
 
 READ_AHEAD = 2  # batches that a worker reads before they are asked for
 
