@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+
 from pipelines.benches import Goal, Measured
 
 Work = Callable[[Path], None]
@@ -88,6 +91,20 @@ def median_of(name: str, values: Sequence[float], *, unit: str) -> Measured:
     return Measured(
         name=name, value=statistics.median(values), low=min(values), high=max(values), unit=unit
     )
+
+
+def show(
+    measured: Mapping[str, Sequence[float]], *, unit: str, notes: Mapping[str, str] | None = None
+) -> None:
+    """Print a table of what was measured, a row a name."""
+    table = Table(title=f"{unit}, median of the repetitions (smallest to largest)")
+    for column in ("", unit, *(["what it does"] if notes else [])):
+        table.add_column(column)
+    for name, each in measured.items():
+        median = statistics.median(each)
+        spread = f"{median:.3g} ({min(each):.3g} to {max(each):.3g})"
+        table.add_row(name, spread, *([notes[name]] if notes else []))
+    Console(width=140 if not Console().is_terminal else None).print(table)
 
 
 def setting() -> dict[str, str]:

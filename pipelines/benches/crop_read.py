@@ -11,7 +11,6 @@ Each contender's crop is compared with the image, voxel by voxel, before anythin
 
 import os
 import shutil
-import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,8 +25,6 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.compose import Compose
 from monai.transforms.croppad.dictionary import RandSpatialCropd
 from monai.transforms.utility.dictionary import Lambdad
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from medssl.data.cache import Cached, open_cached, write_cached
@@ -37,7 +34,7 @@ from medssl.data.preprocessing import Preprocessing, intensity
 from medssl.data.volume import Volume
 from medssl.errors import ConfigError, DataError
 from pipelines.benches import Goal, Measured, Result
-from pipelines.benches._measuring import alternate, emptied, on_cores, ratio
+from pipelines.benches._measuring import alternate, emptied, median_of, on_cores, ratio, show
 from pipelines.benches._road import index_and_cache
 
 __all__ = ["CropRead"]
@@ -106,12 +103,13 @@ class CropRead:
             works = {name: partial(self._timed, one) for name, one in contenders.items()}
             taken_s = alternate(works, scratch / "turns", self.repetitions)
             share = packed.stat().st_size / mapped.stat().st_size
-        _show(self._ms(taken_s), contenders)
+        does = {name: one.does for name, one in contenders.items()}
+        show(self._ms(taken_s), unit="ms a crop", notes=does)
         return Result(
             measured=(*self._each(taken_s), *self._against(taken_s, share)),
             details={
                 "ms_a_crop": self._ms(taken_s),
-                "does": {name: one.does for name, one in contenders.items()},
+                "does": does,
                 "peers": {name: version(name) for name in PEERS},
             },
         )
@@ -152,14 +150,7 @@ class CropRead:
 
     def _each(self, taken_s: Mapping[str, list[float]]) -> list[Measured]:
         return [
-            Measured(
-                name=f"{name}_ms",
-                value=statistics.median(ms),
-                low=min(ms),
-                high=max(ms),
-                unit="ms a crop",
-            )
-            for name, ms in self._ms(taken_s).items()
+            median_of(f"{name}_ms", ms, unit="ms a crop") for name, ms in self._ms(taken_s).items()
         ]
 
     def _against(self, taken_s: Mapping[str, list[float]], share: float) -> list[Measured]:
@@ -289,12 +280,3 @@ def _theirs(dataset: PersistentDataset | CacheDataset) -> Callable[[], tuple[Ten
         return crop.as_tensor(), (i, j, k)
 
     return draw
-
-
-def _show(ms: Mapping[str, list[float]], contenders: Mapping[str, Contender]) -> None:
-    title = "ms a crop, median of the repetitions (smallest to largest)"
-    table = Table("", "ms a crop", "what happens", title=title)
-    for name, each in ms.items():
-        spread = f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
-        table.add_row(name, spread, contenders[name].does)
-    Console(width=140 if not Console().is_terminal else None).print(table)

@@ -7,7 +7,6 @@ while a program is started for each archive, as its users start it.
 """
 
 import shutil
-import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from rich.console import Console
-from rich.table import Table
 
 from medssl.data.mirror import resolve
 from medssl.errors import ConfigError, DataError
 from pipelines.benches import Goal, Measured, Result
-from pipelines.benches._measuring import Work, alternate, emptied, on_cores, ratio
+from pipelines.benches._measuring import Work, alternate, emptied, on_cores, ratio, show
 from pipelines.benches._road import check_accepted, index_and_cache
 from pipelines.benches._scaling import STANDARD, Scaling, growth, rows, scale
 from pipelines.benches._scaling_figure import draw_scaling
@@ -73,7 +70,7 @@ class IndexThroughput:
             shutil.rmtree(archive)
             points = scale(self.scaling, scratch)
         rates = {name: [len(sizes_bytes) / s for s in all_s] for name, all_s in taken_s.items()}
-        _show(rates, works)
+        show(rates, unit="files/s", notes=works)
         draw_scaling(points, folder / FIGURE)
         return Result(
             measured=(*growth(points, self.scaling), *self._against(rates)),
@@ -140,13 +137,3 @@ def _is_dicom(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
-
-
-def _show(rates: Mapping[str, list[float]], works: Mapping[str, str]) -> None:
-    table = Table(title="files/s, median of the repetitions (smallest to largest)")
-    for name in ("", "files/s", "what it does"):
-        table.add_column(name)
-    for name, each in rates.items():
-        spread = f"{statistics.median(each):.0f} ({min(each):.0f} to {max(each):.0f})"
-        table.add_row(name, spread, works[name])
-    Console(width=140 if not Console().is_terminal else None).print(table)

@@ -17,8 +17,6 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from medssl.data.augment import augment
@@ -31,7 +29,7 @@ from medssl.data.views.intensity_shift import IntensityShift
 from medssl.data.views.noise import Noise
 from medssl.errors import ConfigError
 from pipelines.benches import Goal, Measured, Result
-from pipelines.benches._measuring import Work, alternate, emptied, on_cores, ratio
+from pipelines.benches._measuring import Work, alternate, emptied, on_cores, ratio, show
 from pipelines.benches._view_peers import (
     Chain,
     Ranges,
@@ -97,8 +95,8 @@ class ViewThroughput:
             works |= self._peers(images, chains)
             rates = self._rates(works, scratch)
             rates_alone = self._rates(alone, scratch)
-        _show(rates)
-        _show(rates_alone)
+        show(rates, unit="cases/s")
+        show(rates_alone, unit="cases/s")
         return Result(
             measured=tuple(self._against(rates, peer, where) for where in PLACES for peer in PEERS),
             details={
@@ -187,13 +185,3 @@ def _view(batches: Sequence[Crops], operations: Sequence[ViewOperation], output:
 def _use_up(loader: torch.utils.data.DataLoader[Tensor], output: Path) -> None:
     for _ in loader:
         pass
-
-
-def _show(rates: Mapping[str, list[float]]) -> None:
-    table = Table(title="cases/s, median of the repetitions (smallest to largest)")
-    for name in ("", "cases/s"):
-        table.add_column(name)
-    for name, each in rates.items():
-        spread = f"{statistics.median(each):.0f} ({min(each):.0f} to {max(each):.0f})"
-        table.add_row(name, spread)
-    Console(width=100 if not Console().is_terminal else None).print(table)
