@@ -1,10 +1,10 @@
 """Many units of work side by side, within a memory budget, their results in order.
 
 Threads suffice where the work releases the interpreter (decompress, resample, compress).
-Processes and clusters are Dask's: a worker that dies is replaced, and its work done again.
+Processes suit the rest, and a Dask cluster has many machines of them: one that dies is replaced,
+and its work done again.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from medssl.data.processes import kept
 from medssl.errors import ConfigError, DataError
 
 Unit = TypeVar("Unit")
@@ -103,45 +104,13 @@ def open_pool(scheduler: str, jobs: int) -> Iterator[Pool]:
             finally:
                 executor.shutdown(wait=True, cancel_futures=True)
     elif scheduler == "processes":
-        with _processes(jobs) as client:
-            yield Cluster(client, jobs)
+        yield kept(jobs)
     elif scheduler.startswith(TCP):
         with _connected(scheduler) as client:
             yield Cluster(client, _num_threads(client, scheduler))
     else:
         msg = f"scheduler: expected threads, processes or {TCP}host:port, got {scheduler!r}"
         raise ConfigError(msg)
-
-
-@contextmanager
-def _processes(jobs: int) -> Iterator[Any]:
-    from distributed import Client, LocalCluster  # a second that threads save
-
-    with (
-        _environment_kept(),
-        LocalCluster(
-            n_workers=jobs,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",  # of no fixed port: another one may run
-            memory_limit=0,  # what is started is bounded here
-            silence_logs=50,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
-
-
-@contextmanager
-def _environment_kept() -> Iterator[None]:
-    """Undo what Dask sets for its workers here too: a thread each, for all that we start later."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
 
 
 @contextmanager

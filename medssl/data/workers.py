@@ -8,8 +8,6 @@ hold the numbers of rows and lines of code, nothing of a patient.
 import faulthandler
 import gc
 import mmap
-import multiprocessing
-import os
 import resource
 import struct
 import sys
@@ -25,6 +23,7 @@ from torch.utils.data import get_worker_info
 
 from medssl.data.crops import Pieces, stack
 from medssl.data.manifest import Manifest
+from medssl.data.processes import end_with_parent
 from medssl.data.sharing import packed, unpacked
 from medssl.errors import MedsslError
 
@@ -107,7 +106,7 @@ class Reader:
     def begin(self, worker: int) -> None:
         """Make this process a worker: one thread, notes, and the place of a crash."""
         torch.set_num_threads(1)
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        threading.Thread(target=end_with_parent, daemon=True).start()
         # Objects of the parent would be copied by every look of the garbage collector at them.
         gc.freeze()
         crash = _crash(self.folder, worker).open("w")
@@ -135,17 +134,6 @@ class Reader:
         if self.note is not None:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
             _NOTE.pack_into(self.note, 0, epoch, row, peak, is_reading)
-
-
-def _end_with_parent() -> None:
-    """End when the loader's process has, however that ended.
-
-    Torch looks whether this process still has the parent that it began with, which is the
-    server that forked it; and the server lives as long as one of its children does.
-    """
-    loading: Any = multiprocessing.parent_process()
-    loading.join()
-    os._exit(1)
 
 
 def start(worker: int) -> None:

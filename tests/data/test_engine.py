@@ -1,10 +1,7 @@
 import itertools
-import os
-import signal
 import socket
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
@@ -142,32 +139,6 @@ def test_what_is_known_already_is_not_worked_on():
             known=lambda unit: 100 if unit % 2 else None,
         )
         assert list(done) == [(0, 0), (1, 100), (2, -2), (3, 100), (4, -4), (5, 100)]
-
-
-def die_once(unit):
-    """Kill the process that works on it, the first time."""
-    number, folder = unit
-    mark = Path(folder) / "died"
-    if number == 3 and not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number * number, os.getpid()
-
-
-@pytest.mark.slow
-def test_work_of_a_process_that_is_killed_is_done_by_another(tmp_path):
-    units = [(number, str(tmp_path)) for number in range(8)]
-    environment = dict(os.environ)
-    with open_pool("processes", 2) as pool:
-        done = list(
-            map_bounded(
-                die_once, units, pool=pool, memory_bytes=1000, cost_bytes=lambda _: 1, named=str
-            )
-        )
-    assert (tmp_path / "died").exists()
-    assert [square for _, (square, _) in done] == [number * number for number in range(8)]
-    assert os.getpid() not in {pid for _, (_, pid) in done}
-    assert dict(os.environ) == environment  # a thread for each worker is no rule for us
 
 
 def test_a_scheduler_that_is_not_there_is_named_with_what_to_do():

@@ -1,0 +1,92 @@
+"""Worker processes that stay, and what becomes of the work of one that does not."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from medssl.data.engine import map_bounded, open_pool
+from medssl.errors import WorkerError
+
+pytestmark = pytest.mark.slow
+
+
+def die_once(unit):
+    """Kill the process that works on it, the first time."""
+    number, folder = unit
+    mark = Path(folder) / "died"
+    if number == 3 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number, os.getpid()
+
+
+def die(unit):
+    """Kill the process that works on it."""
+    if unit == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return unit
+
+
+def mapped(function, units, pool):
+    return map_bounded(
+        function,
+        units,
+        pool=pool,
+        memory_bytes=1000,
+        cost_bytes=lambda _: 1,
+        named="unit {}".format,
+    )
+
+
+def test_work_of_a_process_that_is_killed_is_done_by_another(tmp_path):
+    units = [(number, str(tmp_path)) for number in range(8)]
+    with open_pool("processes", 2) as pool:
+        done = list(mapped(die_once, units, pool))
+    assert (tmp_path / "died").exists()
+    assert [square for _, (square, _) in done] == [number * number for number in range(8)]
+    assert os.getpid() not in {pid for _, (_, pid) in done}
+
+
+def test_work_that_kills_all_who_do_it_is_named_and_what_comes_later_is_done():
+    with open_pool("processes", 2) as pool:
+        done = mapped(die, range(6), pool)
+        assert [unit for unit, _ in (next(done), next(done), next(done))] == [0, 1, 2]
+        with pytest.raises(WorkerError, match="3 processes in a row") as caught:
+            next(done)
+        assert caught.value.__notes__ == ["while working on unit 3"]
+        assert pool.submit(abs, -1).result() == 1
+
+
+def test_what_work_raises_is_raised_where_it_is_waited_for():
+    with open_pool("processes", 1) as pool, pytest.raises(ValueError, match="invalid literal"):
+        pool.submit(int, "one").result()
+
+
+PROGRAM = """
+import os
+from medssl.data.engine import open_pool
+
+def pid():
+    with open_pool("processes", 1) as pool:
+        return pool.submit(eval, "__import__('os').getpid()").result()
+
+if __name__ == "__main__":
+    print(pid(), pid(), flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_processes_stay_for_the_next_stage_and_end_with_the_one_that_they_work_for():
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    first, second = map(int, run.stdout.split())
+    assert first == second
+    psutil.wait_procs(found := [p for p in psutil.process_iter() if p.pid == first], timeout=10)
+    assert not any(process.is_running() for process in found)
