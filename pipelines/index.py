@@ -204,7 +204,7 @@ def _with_label(case: Case, label: Label, ledger: Ledger) -> Case:
         except RefusedError as refusal:
             ledger.refuse(label.path, refusal)
             return case
-    ledger.accept(label.path, Use(case.case_id), code=Code.LABEL)
+    ledger.accept([(label.path, Use(case.case_id))], code=Code.LABEL)
     return replace(case, label_uri=f"file:{ledger.file_id(label.path)}")
 
 

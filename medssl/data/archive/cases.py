@@ -55,8 +55,7 @@ def take(unit: Unit, found: Measured, ledger: Ledger, known: Known) -> Case:
     Its split is the one that its file names, or empty: which it is to be in depends on the others.
     """
     case = describe(unit, found, ledger, known)
-    for use in uses(unit, case.case_id):
-        ledger.accept(*use)
+    ledger.accept(uses(unit, case.case_id))
     return case
 
 

@@ -46,6 +46,7 @@ FILES = pa.schema(
     },
     metadata={"medssl.files": "2"},
 )
+IN_PART = "part of it is in no case: "
 BATCH = 10_000  # rows that are turned into columns at a time
 
 
@@ -143,18 +144,17 @@ class Ledger:
         ).fetchone()
         return row is not None or self.looks.has_series(name)
 
-    def accept(self, path: Path, use: Use, *, code: Code = Code.IMAGE) -> None:
-        """Write down what a case takes of a file; what was refused of an image is not forgotten."""
-        place, old, sentence, accepted = self._account(path)
-        if not accepted:
-            is_partial = old is not None and code is Code.IMAGE
-            sentence = _in_part(old, sentence) if is_partial else ""
-            self._base.execute(
-                "UPDATE files SET code = ?, sentence = ?, accepted = 1 WHERE place = ?",
-                (str(code), sentence, place),
-            )
-        self._base.execute(
-            "INSERT INTO uses VALUES (?, ?, ?, ?)", (place, use.case_id, use.position, use.image)
+    def accept(self, uses: Iterable[tuple[Path, Use]], *, code: Code = Code.IMAGE) -> None:
+        """Write down what a case takes of files; what was refused of an image is not forgotten."""
+        rows = [(os.fsencode(path), use.case_id, use.position, use.image) for path, use in uses]
+        kept = f"'{IN_PART}' || code || ', ' || sentence" if code is Code.IMAGE else "''"
+        self._base.executemany(
+            f"UPDATE files SET code = ?1, accepted = 1, sentence = IIF(code IS NULL, '', {kept})"
+            " WHERE path = ?2 AND NOT accepted",
+            [(str(code), path) for path, *_ in rows],
+        )
+        self._base.executemany(
+            "INSERT INTO uses SELECT place, ?2, ?3, ?4 FROM files WHERE path = ?1", rows
         )
 
     def refuse(self, path: Path, refusal: RefusedError) -> None:
@@ -225,9 +225,7 @@ class Ledger:
             "SELECT file_id, path, case_id, position, image FROM files LEFT JOIN uses"
             " USING (place) ORDER BY place, uses.rowid"
         )
-        return _table(
-            ((row[0], text_of(Path(os.fsdecode(row[1]))), *row[2:]) for row in rows), FILES
-        )
+        return _table(((row[0], text_of(row[1]), *row[2:]) for row in rows), FILES)
 
     def _account(self, path: Path) -> tuple[int, str | None, str, int]:
         row: tuple[int, str | None, str, int] = self._base.execute(
@@ -252,5 +250,5 @@ def _table(rows: Iterator[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_batches(batches, schema)
 
 
-def _in_part(code: str | None, sentence: str) -> str:
-    return f"part of it is in no case: {code}, {sentence}"
+def _in_part(code: str, sentence: str) -> str:
+    return f"{IN_PART}{code}, {sentence}"

@@ -21,6 +21,9 @@ from medssl.data.verdicts import Code, RefusedError
 
 CHUNK_BYTES = 1 << 20
 
+# What a database keeps of a look; none for a file whose digest is the one that is known.
+Row = tuple[str | None, ...]
+
 
 @dataclass(frozen=True)
 class Look:
@@ -50,7 +53,7 @@ class Look:
     lost: str = ""
     refusal: tuple[Code, str] | None = None
 
-    def row(self) -> tuple[str | None, ...]:
+    def row(self) -> Row:
         """Return it as a database keeps it."""
         code, sentence = self.refusal or (None, None)
         parts = json.dumps([os.fsencode(part).hex() for part in self.parts])
@@ -109,14 +112,15 @@ class Due:
     layout: Layout | None = None
 
 
-def look_at_all(batch: Sequence[Due]) -> list[tuple[Path, Look | None]]:
-    """Look at files; the answer is none for one whose digest is the one that is known.
+def look_at_all(batch: Sequence[Due]) -> list[tuple[bytes, Row | None]]:
+    """Look at files; return the path of each and the row of what was seen.
 
     Each is read once: its bytes are hashed, its header is parsed, and if it holds one slice, that
     is decoded and hashed, too, so that a volume is known without its files being read again.
     """
     buffer = memoryview(bytearray(CHUNK_BYTES))
-    return [(due.path, _look_at(due, buffer)) for due in batch]
+    looks = [(due.path, _look_at(due, buffer)) for due in batch]
+    return [(os.fsencode(path), None if look is None else look.row()) for path, look in looks]
 
 
 def _look_at(due: Due, buffer: memoryview) -> Look | None:

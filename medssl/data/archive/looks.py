@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from medssl.data.archive.look import Due, Look
+from medssl.data.archive.look import Due, Look, Row
 from medssl.data.archive.walk import File
 from medssl.data.dicom.header import Header
 from medssl.data.layouts import Layout
@@ -70,17 +70,17 @@ class Looks:
                 for _, path, size_bytes, known, source in rows
             ]
 
-    def write(self, looks: Sequence[tuple[Path, Look | None]]) -> None:
+    def write(self, looks: Sequence[tuple[bytes, Row | None]]) -> None:
         """Write down what was seen; where it is none, the file is as it was under another date."""
         self._base.executemany(
             "UPDATE looks SET changed_ns = (SELECT changed_ns FROM files WHERE path = ?1)"
             " WHERE path = ?1",
-            [(os.fsencode(path),) for path, look in looks if look is None],
+            [(path,) for path, look in looks if look is None],
         )
         self._base.executemany(
             "INSERT OR REPLACE INTO looks SELECT path, size_bytes, changed_ns, layout,"
             " ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM files WHERE path = ?1",
-            [(os.fsencode(path), *look.row()) for path, look in looks if look is not None],
+            [(path, *look) for path, look in looks if look is not None],
         )
 
     def forget_the_rest(self) -> None:

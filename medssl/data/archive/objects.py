@@ -125,8 +125,7 @@ def with_objects(case: Case, objects: Objects, ledger: Ledger) -> Case:
         if refusal.path:
             refuse_all(paths, refusal.path, ledger)
         return case
-    for path in paths:
-        ledger.accept(path, Use(case.case_id), code=Code.LABEL)
+    ledger.accept(((path, Use(case.case_id)) for path in paths), code=Code.LABEL)
     return replace(case, label_uri=f"objects:{case.case_id}")
 
 

@@ -37,10 +37,12 @@ def write_files(table: pa.Table, folder: Path) -> None:
     temporary.replace(folder / FILES)
 
 
-def text_of(path: Path) -> str:
-    """Return a path as a table keeps it: as it is, or as a URI if its bytes are no UTF-8."""
-    text = str(path.absolute())
-    return text if _is_utf8(text) else path.absolute().as_uri()
+def text_of(path: bytes) -> str:
+    """Return an absolute path as a table keeps it: as it is, or as a URI if it is no UTF-8."""
+    try:
+        return path.decode()
+    except UnicodeDecodeError:
+        return Path(os.fsdecode(path)).as_uri()
 
 
 def path_of(text: str) -> Path:
@@ -48,10 +50,6 @@ def path_of(text: str) -> Path:
     if not text.startswith(URI):
         return Path(text)
     return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(URI))))
-
-
-def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_files(output: Path) -> pa.Table:

@@ -2,17 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from medssl.data.archive.ledger import Ledger
-from medssl.data.archive.look import Due, Look, look_at_all
+from medssl.data.archive.look import Due, Row, look_at_all
 from medssl.data.engine import SERIAL, Pool, map_bounded
 
 BATCH = 32  # files that are looked at as one piece of work
 SAVE_EVERY_S = 2.0  # what a killed run loses at most
 
 # What was due, and what was seen of it.
-Seen = tuple[list[Due], list[tuple[Path, Look | None]]]
+Seen = tuple[list[Due], list[tuple[bytes, Row | None]]]
 
 
 def scan(
