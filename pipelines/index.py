@@ -7,6 +7,7 @@ that says which file an id stands for), `verdicts.parquet`, `objects.parquet` wh
 are labels, `layouts.json` where sources have layouts, and last `manifest.parquet`.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from medssl.data.archive.measure import (
     measure_unit,
     recall,
     remember,
+    unseen,
 )
 from medssl.data.archive.objects import TABLE, Objects, object_table, with_objects
 from medssl.data.archive.private import KEY, LOOKS, open_private, write_files
@@ -159,6 +161,7 @@ class _Work:
             cost_bytes=cost_bytes,
             named=lambda unit: f"the volume of {self.ledger.file_id(unit.files[0].path)}",
             known=lambda unit: recall(unit, self.ledger),
+            sent=unseen,
         )
         shown = track(
             done,
@@ -221,14 +224,14 @@ def _copies(cfg: Index, read: Sequence[tuple[Label, Taken]], ledger: Ledger) -> 
 
 def _profile(manifest: Manifest, ledger: Ledger) -> dict[str, int]:
     accepted = [count for (is_accepted, _), count in ledger.counts().items() if is_accepted]
-    splits = {name: len(manifest.split(name)) for name in ("train", "val", "test")}
+    splits = Counter(manifest.table["split"].to_pylist())
     return {
         "files": len(ledger),
         "accepted_files": sum(accepted),
         "refused_files": len(ledger) - sum(accepted),
         "cases": len(manifest),
         "subjects": len(set(manifest.table["subject_id"].to_pylist())),
-        **splits,
+        **{name: splits[name] for name in ("train", "val", "test")},
     }
 
 

@@ -138,7 +138,7 @@ def _num_threads(client: Any, address: str) -> int:
 
 
 def map_bounded(
-    function: Callable[[Unit], Result],
+    function: Callable[[Any], Result],
     units: Iterable[Unit],
     *,
     pool: Pool,
@@ -146,6 +146,7 @@ def map_bounded(
     cost_bytes: Callable[[Unit], int],
     named: Callable[[Unit], str],
     known: Callable[[Unit], Result | None] = lambda _: None,
+    sent: Callable[[Unit], Any] = lambda unit: unit,
 ) -> Iterator[tuple[Unit, Result]]:
     """Yield each unit with its result, in the units' order.
 
@@ -160,6 +161,7 @@ def map_bounded(
         cost_bytes: What one costs at its peak, known before it starts.
         named: What errors call one; never by its path, which may name a patient.
         known: The result of a unit of which nothing is to be done.
+        sent: What of a unit the function needs, where processes would be sent more than that.
 
     Raises:
         Exception: What the function raised, with a note that names the unit; units that have
@@ -179,7 +181,7 @@ def map_bounded(
                 first, promise, freed = pending.popleft()
                 yield first, _result(first, promise, named)
                 used -= freed
-            promise = pool.submit(function, unit) if have is None else _finished(have)
+            promise = pool.submit(function, sent(unit)) if have is None else _finished(have)
             pending.append((unit, promise, cost))
             used += cost
         while pending:

@@ -86,7 +86,7 @@ class Look:
             ),
             shape=tuple(kept["shape"]),
             held=tuple(map(_held, kept["held"])),
-            parts=tuple(Path(os.fsdecode(bytes.fromhex(p))) for p in json.loads(parts or "[]")),
+            parts=_parts(parts),
             series=series,
             series_uid=series_uid,
             broken=broken,
@@ -212,6 +212,12 @@ def _slices(path: Path, beginning: Beginning, content: memoryview | None, digest
 def _held(kept: Sequence[Any]) -> Held:
     name, split, classes, has_label = kept
     return Held(name=name, split=split, classes=tuple(classes), has_label=has_label)
+
+
+def _parts(text: str | None) -> tuple[Path, ...]:
+    if text is None:
+        return ()
+    return tuple(Path(os.fsdecode(bytes.fromhex(part))) for part in json.loads(text))
 
 
 def _fields(header: Header) -> dict[str, Any]:

@@ -6,7 +6,7 @@ those of its slices, and three slices are read again to look for text. Where tha
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from medssl.data.archive.burned_in import has_text, looked_at
 from medssl.data.archive.ledger import Ledger
 from medssl.data.archive.units import Unit
+from medssl.data.dicom.header import Header
 from medssl.data.dicom.images import read_values
 from medssl.data.dicom.stack import Stack
 from medssl.data.verdicts import Code, RefusedError
@@ -56,12 +57,33 @@ class Misread:
         return RefusedError(self.code, self.sentence, self.path)
 
 
-def measure_unit(unit: Unit) -> Measured | Misread:
-    """Read a unit as far as it is not known yet, and return what is known then."""
+@dataclass(frozen=True)
+class Glance:
+    """What is left to do of a volume whose slices were seen: to look for text on a few.
+
+    Args:
+        planes: Those slices.
+        known: All else; that there is text is not yet known.
+    """
+
+    planes: tuple[Header, ...]
+    known: Measured
+
+    def __call__(self) -> Measured:
+        """Return what is known once they were looked at."""
+        planes = (read_values([header]) for header in self.planes)
+        return replace(self.known, has_text=any(map(has_text, planes)))
+
+
+def unseen(unit: Unit) -> Unit | Glance:
+    """Return what of a unit is to be read, which is little of one whose slices were seen."""
+    return _glance(unit.stack) if unit.stack is not None and is_seen(unit) else unit
+
+
+def measure_unit(rest: Unit | Glance) -> Measured | Misread:
+    """Read what is to be read of a unit, and return what is known then."""
     try:
-        if unit.stack is not None and is_seen(unit):
-            return _of_slices(unit.stack)
-        return measure(unit.read())
+        return rest() if isinstance(rest, Glance) else measure(rest.read())
     except RefusedError as refusal:
         return Misread(refusal.code, refusal.sentence, refusal.path)
 
@@ -119,17 +141,17 @@ def is_seen(unit: Unit) -> bool:
     ) == 1 and (unit.stack.headers[0].content is not None)
 
 
-def _of_slices(stack: Stack) -> Measured:
+def _glance(stack: Stack) -> Glance:
     contents = [header.content for header in stack.headers if header.content is not None]
     first = stack.headers[0]
     dtype, shape = np.dtype(contents[0].dtype), (first.columns, first.rows, len(contents))
     slices = (bytes.fromhex(content.digest) for content in contents)
-    planes = (read_values([stack.headers[place]]) for place in looked_at(shape))
-    return Measured(
+    known = Measured(
         digest=digest_of(slices, dtype, (1, *shape), stack.affine),
         shape=shape,
         affine=tuple(stack.affine.ravel().tolist()),
         bytes=math.prod(shape) * dtype.itemsize,
         nonfinite=0,  # what a slice is rescaled by keeps it within float32
-        has_text=any(map(has_text, planes)),
+        has_text=False,
     )
+    return Glance(tuple(stack.headers[place] for place in looked_at(shape)), known)

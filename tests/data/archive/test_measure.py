@@ -7,7 +7,7 @@ from pydicom.uid import JPEGLSLossless, RLELossless
 
 from medssl.data.archive import look
 from medssl.data.archive.ledger import Ledger
-from medssl.data.archive.measure import cost_bytes, is_seen, measure, measure_unit
+from medssl.data.archive.measure import cost_bytes, is_seen, measure, measure_unit, unseen
 from medssl.data.archive.pseudonyms import Pseudonyms
 from medssl.data.archive.scan import scan
 from medssl.data.archive.units import find_units
@@ -53,7 +53,7 @@ def test_what_is_known_of_slices_is_what_is_known_of_their_volume(tmp_path, dico
             found.save_as(path)
     (unit,) = units(tmp_path)
     assert is_seen(unit)
-    found = measure_unit(unit)
+    found = measure_unit(unseen(unit))
     assert found == measure(unit.read())
     assert found.has_text
     assert np.dtype(unit.stack.headers[0].content.dtype) == unit.read().voxels.dtype
@@ -68,7 +68,7 @@ def test_a_file_that_no_buffer_holds_is_known_as_well(tmp_path, dicom, monkeypat
         patched.setattr(look, "CHUNK_BYTES", 4096)
         (other,) = units(tmp_path)
     assert other.key == unit.key
-    assert measure_unit(other) == measure_unit(unit)
+    assert measure_unit(unseen(other)) == measure_unit(unseen(unit))
 
 
 def test_it_comes_back_from_the_database(tmp_path, dicom):
@@ -77,7 +77,7 @@ def test_it_comes_back_from_the_database(tmp_path, dicom):
         ledger = Ledger(Pseudonyms(bytes(32)), tmp_path / "looks.sqlite")
         (unit,) = units(tmp_path / "in", ledger)
         ledger.close()
-        assert measure_unit(unit) == measure(unit.read())
+        assert measure_unit(unseen(unit)) == measure(unit.read())
 
 
 def test_slices_that_need_several_types_are_read_as_a_volume(tmp_path, dicom):
@@ -86,7 +86,7 @@ def test_slices_that_need_several_types_are_read_as_a_volume(tmp_path, dicom):
     (unit,) = units(tmp_path)
     assert {header.content.dtype for header in unit.stack.headers} == {"<i2", "<u2"}
     assert not is_seen(unit)
-    assert measure_unit(unit) == measure(unit.read())
+    assert measure_unit(unseen(unit)) == measure(unit.read())
 
 
 def test_a_slice_that_cannot_be_decoded_is_left_to_its_volume(tmp_path, dicom):
@@ -97,7 +97,7 @@ def test_a_slice_that_cannot_be_decoded_is_left_to_its_volume(tmp_path, dicom):
     found.save_as(paths[1])
     (unit,) = units(tmp_path)
     assert [header.content is None for header in unit.stack.headers] == [0, 1, 0, 0, 0]
-    refused = measure_unit(unit)
+    refused = measure_unit(unseen(unit))
     assert (refused.code, refused.path) == ("undecodable", paths[1])
 
 
@@ -105,7 +105,7 @@ def test_frames_of_a_file_are_read_as_a_volume(tmp_path, dicom):
     dicom.save(dicom.enhanced_of(VOXELS[None], dicom.AFFINE), tmp_path / "a.dcm")
     (unit,) = units(tmp_path)
     assert not is_seen(unit)
-    assert measure_unit(unit) == measure(unit.read())
+    assert measure_unit(unseen(unit)) == measure(unit.read())
 
 
 def test_what_is_known_costs_three_slices(tmp_path, dicom):
@@ -125,4 +125,4 @@ def test_what_is_known_costs_three_slices(tmp_path, dicom):
 def test_real_series_are_known_by_their_slices(mirror, name):
     (unit,) = units(mirror / name)
     assert is_seen(unit)
-    assert measure_unit(unit) == measure(unit.read())
+    assert measure_unit(unseen(unit)) == measure(unit.read())
