@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -24,7 +25,7 @@ from jaxtyping import Float32, Shaped
 
 from medssl.data.chunks import chunks
 from medssl.data.preprocessing import Intensity, Preprocessing
-from medssl.data.seal import AGAIN, Seal, read_seal, seal, touched
+from medssl.data.seal import AGAIN, Seal, checksum, read_seal, seal, touched
 from medssl.data.volume import Volume, in_order
 from medssl.errors import DataError
 from medssl.geometry import Affine
@@ -179,10 +180,24 @@ def _write(path: Path, voxels: Shaped[np.ndarray, "channel i j k"], meta: dict[s
         urlpath=str(path),
         mode="w",
     )
-    for number, chunk in enumerate(chunks(voxels, (i, j, k), block)):
-        stored.schunk.update_data(number, chunk, copy=False)
+    checksums: list[int] = []
+    # One chunk is compressed while the next is cut; both let other threads go on.
+    with ThreadPoolExecutor(1) as compressor:
+        before: Future[int] | None = None
+        for number, chunk in enumerate(chunks(voxels, (i, j, k), block)):
+            if before is not None:
+                checksums.append(before.result())
+            before = compressor.submit(_compress, stored.schunk, number, chunk)
+        if before is not None:
+            checksums.append(before.result())
     stored.schunk.vlmeta[_META] = json.dumps(meta)
-    seal(path, stored.schunk)
+    seal(path, stored.schunk, checksums)
+
+
+def _compress(schunk: blosc2.SChunk, number: int, chunk: Shaped[np.ndarray, " voxel"]) -> int:
+    """Compress a chunk into the file, and return the checksum of what lies there."""
+    schunk.update_data(number, chunk, copy=False)
+    return checksum(schunk, number)
 
 
 def open_cached(path: Path) -> Cached:

@@ -9,7 +9,7 @@ C order, each padded by zeros to whole blocks).
 """
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import cycle, product
 
 import numpy as np
 from jaxtyping import Shaped
@@ -20,20 +20,20 @@ Shape = tuple[int, int, int]
 def chunks(
     voxels: Shaped[np.ndarray, "channel i j k"], chunk: Shape, block: Shape
 ) -> Iterator[Shaped[np.ndarray, " voxel"]]:
-    """Yield each chunk, a channel after the other; the next one is written over it.
+    """Yield each chunk, a channel after the other; the next but one is written over it.
 
     Args:
         voxels: In any memory order.
         chunk: Voxels along each axis of a chunk.
         block: Voxels along each axis of a block.
     """
-    room = np.zeros(
-        [-(-c // b) for c, b in zip(chunk, block, strict=True)] + [*block], voxels.dtype
-    )
+    size = [-(-c // b) for c, b in zip(chunk, block, strict=True)] + [*block]
+    rooms = cycle([np.zeros(size, voxels.dtype), np.zeros(size, voxels.dtype)])
     starts = [range(0, size, step) for size, step in zip(voxels.shape[1:], chunk, strict=True)]
     for channel in voxels:
         for start in product(*starts):
             part = channel[tuple(slice(s, s + c) for s, c in zip(start, chunk, strict=True))]
+            room = next(rooms)
             if part.shape != chunk:
                 room[...] = 0
             _fill(room, part)

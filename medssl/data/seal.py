@@ -52,7 +52,7 @@ class Seal:
             if number in self.seen:
                 continue
             try:
-                is_whole = crc32(schunk.get_chunk(number)) == self.chunk_crc32[number]
+                is_whole = checksum(schunk, number) == self.chunk_crc32[number]
             except RuntimeError:
                 is_whole = False
             if not is_whole:
@@ -61,9 +61,13 @@ class Seal:
             self.seen.add(number)
 
 
-def seal(path: Path, schunk: blosc2.SChunk) -> None:
-    """Append the seal to a file that is complete otherwise."""
-    checksums = [crc32(schunk.get_chunk(number)) for number in range(schunk.nchunks)]
+def checksum(schunk: blosc2.SChunk, number: int) -> int:
+    """Return the checksum of a chunk, compressed as it lies in the file."""
+    return crc32(schunk.get_chunk(number))
+
+
+def seal(path: Path, schunk: blosc2.SChunk, checksums: Sequence[int]) -> None:
+    """Append the seal, with the checksums of all chunks, to a file that is complete otherwise."""
     with path.open("r+b") as file:
         (header_bytes,) = _HEADER_BYTES.unpack(file.read(_HEADER_BYTES.size))
         chunks_end = header_bytes + schunk.cbytes

@@ -5,10 +5,12 @@ Besides `index` this is the one place that reads the private table of real paths
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from medssl.data.archive.looks import known_headers
@@ -34,24 +36,43 @@ ALL = Allowed(tilted=True, uneven=True)
 
 @dataclass(frozen=True)
 class _Kept:
-    """The path of each file, the slices of each series in order, the objects of each case."""
+    """The private table, and the objects of each case."""
 
-    paths: dict[str, str]
-    series: dict[str, list[tuple[Path, int | None]]]
+    table: pa.Table
     objects: dict[str, list[tuple[str, Classes]]]
+
+    @cached_property
+    def paths(self) -> dict[str, str]:
+        """The path of each file."""
+        columns = self.table.select(["file_id", "path"]).to_pydict()
+        return dict(zip(columns["file_id"], columns["path"], strict=True))
+
+    @cached_property
+    def slices(self) -> pa.Table:
+        """The rows of slices, those of a series next to each other and in order."""
+        rows = self.table.filter(pc.is_valid(pc.field("position")))
+        return rows.sort_by([("case_id", "ascending"), ("position", "ascending")])
+
+    @cached_property
+    def series(self) -> dict[str, tuple[int, int]]:
+        """The first row of the slices of each case that is a series, and how many there are."""
+        counts = pc.value_counts(self.slices["case_id"]).to_pylist()
+        starts = accumulate((one["counts"] for one in counts), initial=0)
+        return {
+            one["values"]: (start, one["counts"])
+            for one, start in zip(counts, starts, strict=False)
+        }
+
+    def images(self, case_id: str) -> list[tuple[Path, int | None]]:
+        """Return the file of each slice of a series, and which image of it."""
+        rows = self.slices.slice(*self.series[case_id]).select(["path", "image"]).to_pylist()
+        return [(path_of(row["path"]), row["image"]) for row in rows]
 
 
 @lru_cache(maxsize=4)
 def _kept(folder: Path, changed_ns: int) -> _Kept:
     """Read the private table once a process; another one has another date."""
-    table = read_files(folder)
-    columns = table.select(["file_id", "path"]).to_pydict()
-    series: dict[str, list[tuple[Path, int | None]]] = {}
-    rows = table.filter(pc.is_valid(pc.field("position"))).sort_by("position")
-    for row in rows.select(["case_id", "path", "image"]).to_pylist():
-        series.setdefault(row["case_id"], []).append((path_of(row["path"]), row["image"]))
-    paths = dict(zip(columns["file_id"], columns["path"], strict=True))
-    return _Kept(paths, series, read_objects(folder) if (folder / TABLE).exists() else {})
+    return _Kept(read_files(folder), read_objects(folder) if (folder / TABLE).exists() else {})
 
 
 @dataclass(frozen=True)
@@ -123,7 +144,7 @@ class Source:
         if case_id not in self._kept.series:
             msg = f"{self._table_path} knows no series of case {case_id}; index the archive again"
             raise DataError(msg)
-        return self._kept.series[case_id]
+        return self._kept.images(case_id)
 
     def _read_label(self, uri: str, frame: int | None) -> Volume:
         if uri.startswith(LAYOUT):

@@ -71,19 +71,13 @@ class Look:
         )  # fmt: skip
 
     @classmethod
-    def of(
-        cls, row: Sequence[Any], path: Path, only: Container[int | None] | None = None
-    ) -> "Look":
-        """Return what a database kept of the file, or of some of its images alone."""
+    def of(cls, row: Sequence[Any], path: Path) -> "Look":
+        """Return what a database kept of the file."""
         digest, series, series_uid, broken, code, sentence, parts, found = row
         kept = json.loads(found)
         return cls(
             digest=digest,
-            headers=tuple(
-                _header(header, path)
-                for header in kept["headers"]
-                if only is None or header["image"] in only
-            ),
+            headers=headers_of(kept, path),
             shape=tuple(kept["shape"]),
             held=tuple(map(_held, kept["held"])),
             parts=_parts(parts),
@@ -212,6 +206,14 @@ def _slices(path: Path, beginning: Beginning, content: memoryview | None, digest
 def _held(kept: Sequence[Any]) -> Held:
     name, split, classes, has_label = kept
     return Held(name=name, split=split, classes=tuple(classes), has_label=has_label)
+
+
+def headers_of(
+    found: dict[str, Any], path: Path, only: Container[int | None] | None = None
+) -> tuple[Header, ...]:
+    """Return the headers that a database kept of the file, or of some of its images alone."""
+    kept = found["headers"]
+    return tuple(_header(one, path) for one in kept if only is None or one["image"] in only)
 
 
 def _parts(text: str | None) -> tuple[Path, ...]:

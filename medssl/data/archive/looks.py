@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from medssl.data.archive.look import Due, Look, Row
+from medssl.data.archive.look import Due, Look, Row, headers_of
 from medssl.data.archive.walk import File
 from medssl.data.dicom.header import Header
 from medssl.data.layouts import Layout
@@ -182,21 +182,23 @@ def known_headers(database: Path, images: Sequence[tuple[Path, int | None]]) -> 
     wanted: dict[Path, set[int | None]] = defaultdict(set)
     for path, image in images:
         wanted[path].add(image)
-    paths, stamps = list(wanted), {path: _stamp(path) for path in wanted}
+    paths = {os.fsencode(path): path for path in wanted}
+    names = list(paths)
+    stamps = {name: _stamp(path) for name, path in paths.items()}
     seen: dict[tuple[Path, int | None], Header] = {}
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as base:
-        for start in range(0, len(paths), MOST_NAMES):
-            names = [os.fsencode(path) for path in paths[start : start + MOST_NAMES]]
+        for start in range(0, len(names), MOST_NAMES):
+            some = names[start : start + MOST_NAMES]
             rows = base.execute(
-                "SELECT path, size_bytes, changed_ns, digest, series, series_uid, broken, code,"
-                f" sentence, parts, found FROM looks WHERE path IN ({', '.join('?' * len(names))})",
-                names,
+                "SELECT path, size_bytes, changed_ns, found FROM looks"
+                f" WHERE path IN ({', '.join('?' * len(some))})",
+                some,
             )
-            for name, size_bytes, changed_ns, *row in rows:
-                path = _path(name)
-                if stamps[path] == (size_bytes, changed_ns):
-                    of = Look.of(row, path, wanted[path])
-                    seen |= {(path, header.image): header for header in of.headers}
+            for name, size_bytes, changed_ns, found in rows:
+                path = paths[name]
+                if stamps[name] == (size_bytes, changed_ns):
+                    for header in headers_of(json.loads(found), path, wanted[path]):
+                        seen[path, header.image] = header
     headers = [seen.get(image) for image in images]
     return None if None in headers else cast(list[Header], headers)
 

@@ -24,6 +24,7 @@ from medssl.errors import DataError
 OUTLIER_SPANS = 10.0
 # A range below this share of its own values is the rounding of float32, not contrast.
 _LEAST_CONTRAST = 1e-6
+_COUNTED = 1 << 20  # voxels at a time, which numpy makes 8 bytes each
 _FLOAT32 = np.finfo(np.float32)
 
 
@@ -153,13 +154,16 @@ def _counts(voxels: Shaped[np.ndarray, "channel i j k"]) -> tuple[int, np.ndarra
     """Return the lowest number of a short type, and how often it and those above it occur."""
     limits = np.iinfo(voxels.dtype)
     size = limits.max - limits.min + 1
-    # Plane by plane as they lie in memory, whichever way round; negative numbers come last.
+    # Some planes at a time as they lie in memory, whichever way round; negative numbers come last.
     forth = voxels[tuple(slice(None, None, -1 if step < 0 else 1) for step in voxels.strides)]
     slowest = int(np.argmax(forth.strides))
     unsigned = f"u{voxels.dtype.itemsize}"
     counts = np.zeros(size, np.int64)
-    for plane in np.moveaxis(forth, slowest, 0):
-        counts += np.bincount(plane.ravel(order="K").view(unsigned), minlength=size)
+    planes = np.moveaxis(forth, slowest, 0)
+    several = max(1, _COUNTED // planes[0].size)
+    for start in range(0, len(planes), several):
+        some = planes[start : start + several]
+        counts += np.bincount(some.ravel(order="K").view(unsigned), minlength=size)
     return int(limits.min), np.roll(counts, -int(limits.min))
 
 
