@@ -24,14 +24,17 @@ from pipelines import cache, index
 NATIVE = {"crop_to_foreground": False}  # each image on its own grid, whole
 
 
-def index_and_cache(roots: Sequence[Path], output: Path, *, jobs: int) -> None:
+def index_and_cache(
+    roots: Sequence[Path], output: Path, *, jobs: int, scheduler: str = "threads"
+) -> None:
     """Index folders and cache their volumes as they are."""
+    workers: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler}
     sources = [{"root": str(root)} for root in roots]
     there = str(output / "index")
-    asked: dict[str, Any] = {"index": there, "output": str(output / "cache"), "jobs": jobs}
+    asked = workers | {"index": there, "output": str(output / "cache"), "preprocessing": NATIVE}
     with redirect_stdout(io.StringIO()):
-        index.run(resolve(Index, None, [{"sources": sources, "output": there}]))
-        cache.run(resolve(Cache, None, [asked | {"preprocessing": NATIVE}]))
+        index.run(resolve(Index, None, [workers | {"sources": sources, "output": there}]))
+        cache.run(resolve(Cache, None, [asked]))
 
 
 def headers(root: Path, output: Path, *, jobs: int) -> None:
