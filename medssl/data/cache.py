@@ -180,18 +180,15 @@ def _write(path: Path, voxels: Shaped[np.ndarray, "channel i j k"], meta: dict[s
         urlpath=str(path),
         mode="w",
     )
-    checksums: list[int] = []
     # One chunk is compressed while the next is cut; both let other threads go on.
+    done: list[Future[int]] = []
     with ThreadPoolExecutor(1) as compressor:
-        before: Future[int] | None = None
         for number, chunk in enumerate(chunks(voxels, (i, j, k), block)):
-            if before is not None:
-                checksums.append(before.result())
-            before = compressor.submit(_compress, stored.schunk, number, chunk)
-        if before is not None:
-            checksums.append(before.result())
+            if done:
+                done[-1].result()
+            done.append(compressor.submit(_compress, stored.schunk, number, chunk))
     stored.schunk.vlmeta[_META] = json.dumps(meta)
-    seal(path, stored.schunk, checksums)
+    seal(path, stored.schunk, [chunk.result() for chunk in done])
 
 
 def _compress(schunk: blosc2.SChunk, number: int, chunk: Shaped[np.ndarray, " voxel"]) -> int:

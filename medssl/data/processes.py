@@ -19,6 +19,11 @@ from typing import Any
 from medssl.errors import WorkerError
 
 MOST_DEATHS = 3  # over one piece of work
+_DIED = (
+    f"{MOST_DEATHS} worker processes in a row died over the same work: if the system ran out of "
+    "memory, set jobs or memory_gib lower; if a file of the work crashes what decodes it, take it "
+    "out of the archive; a script that runs stages does so below `if __name__ == '__main__':`"
+)
 
 
 class Processes:
@@ -78,17 +83,16 @@ class Work:
         Raises:
             WorkerError: If process after process died over it.
         """
-        for _ in range(MOST_DEATHS):
+        deaths = 0
+        while True:
             try:
                 return self._future.result()
-            except BrokenProcessPool:
+            except BrokenProcessPool as error:
                 self._processes.bury(self._executor)
+                deaths += 1
+                if deaths == MOST_DEATHS:
+                    raise WorkerError(_DIED) from error
                 self._executor, self._future = self._processes.start(self._function, self._unit)
-        msg = (
-            f"{MOST_DEATHS} processes in a row died over the same work; if the system had run out "
-            "of memory, set jobs or memory_gib lower"
-        )
-        raise WorkerError(msg)
 
     def cancel(self) -> bool:
         """Do not start it, if it has not been started."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +57,10 @@ class _Kept:
     @cached_property
     def series(self) -> dict[str, tuple[int, int]]:
         """The first row of the slices of each case that is a series, and how many there are."""
-        counts = pc.value_counts(self.slices["case_id"]).to_pylist()
-        starts = accumulate((one["counts"] for one in counts), initial=0)
-        return {
-            one["values"]: (start, one["counts"])
-            for one, start in zip(counts, starts, strict=False)
-        }
+        found = pc.value_counts(self.slices["case_id"]).to_pylist()
+        counts = {one["values"]: one["counts"] for one in sorted(found, key=itemgetter("values"))}
+        starts = accumulate(counts.values(), initial=0)
+        return {name: (start, counts[name]) for name, start in zip(counts, starts, strict=False)}
 
     def images(self, case_id: str) -> list[tuple[Path, int | None]]:
         """Return the file of each slice of a series, and which image of it."""

@@ -45,18 +45,20 @@ def mapped(function, units, pool):
 
 def test_work_of_a_process_that_is_killed_is_done_by_another(tmp_path):
     units = [(number, str(tmp_path)) for number in range(8)]
+    environment = dict(os.environ)
     with open_pool("processes", 2) as pool:
         done = list(mapped(die_once, units, pool))
     assert (tmp_path / "died").exists()
     assert [square for _, (square, _) in done] == [number * number for number in range(8)]
     assert os.getpid() not in {pid for _, (_, pid) in done}
+    assert dict(os.environ) == environment  # a thread for each worker is no rule for us
 
 
 def test_work_that_kills_all_who_do_it_is_named_and_what_comes_later_is_done():
     with open_pool("processes", 2) as pool:
         done = mapped(die, range(6), pool)
         assert [unit for unit, _ in (next(done), next(done), next(done))] == [0, 1, 2]
-        with pytest.raises(WorkerError, match="3 processes in a row") as caught:
+        with pytest.raises(WorkerError, match="3 worker processes in a row") as caught:
             next(done)
         assert caught.value.__notes__ == ["while working on unit 3"]
         assert pool.submit(abs, -1).result() == 1

@@ -153,9 +153,12 @@ class Ledger:
             " WHERE path = ?2 AND NOT accepted",
             [(str(code), path) for path, *_ in rows],
         )
-        self._base.executemany(
+        noted = self._base.executemany(
             "INSERT INTO uses SELECT place, ?2, ?3, ?4 FROM files WHERE path = ?1", rows
         )
+        if noted.rowcount != len(rows):
+            msg = f"{len(rows)} files were to be accepted, {noted.rowcount} have an account"
+            raise RuntimeError(msg)
 
     def refuse(self, path: Path, refusal: RefusedError) -> None:
         """Write down why a file was not taken; one that a case holds stays accepted."""

@@ -21,7 +21,7 @@ from medssl.data.verdicts import Code, RefusedError
 
 CHUNK_BYTES = 1 << 20
 
-# What a database keeps of a look; none for a file whose digest is the one that is known.
+# What a database keeps of a look.
 Row = tuple[str | None, ...]
 
 
@@ -107,10 +107,11 @@ class Due:
 
 
 def look_at_all(batch: Sequence[Due]) -> list[tuple[bytes, Row | None]]:
-    """Look at files; return the path of each and the row of what was seen.
+    """Look at files; return of each its path and what a database keeps of the look.
 
-    Each is read once: its bytes are hashed, its header is parsed, and if it holds one slice, that
-    is decoded and hashed, too, so that a volume is known without its files being read again.
+    That is none for a file whose digest is the one that is known. Each is read once: its bytes
+    are hashed, its header is parsed, and if it holds one slice, that is decoded and hashed, too,
+    so that a volume is known without its files being read again.
     """
     buffer = memoryview(bytearray(CHUNK_BYTES))
     looks = [(due.path, _look_at(due, buffer)) for due in batch]
