@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from medssl.data.processes import kept
-from medssl.errors import ConfigError, DataError
+from medssl.errors import ConfigError, DataError, WorkerError
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -201,6 +201,9 @@ def _finished(result: Result) -> "Future[Result]":
 def _result(unit: Unit, promise: Promise, named: Callable[[Unit], str]) -> Any:
     try:
         return promise.result()
+    except WorkerError as error:  # which knows of no unit
+        msg = f"{named(unit)}: {error}"
+        raise WorkerError(msg) from error
     except Exception as error:
         error.add_note(f"while working on {named(unit)}")
         raise

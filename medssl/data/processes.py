@@ -49,9 +49,10 @@ class Processes:
         executor = self._living()
         try:
             return executor, executor.submit(function, unit)
-        except BrokenProcessPool:
+        except (BrokenProcessPool, OSError):  # the latter if one died while another was started
             self.bury(executor)
-            return self.start(function, unit)
+        executor = self._living()
+        return executor, executor.submit(function, unit)
 
     def bury(self, executor: ProcessPoolExecutor) -> None:
         """Start others when there is work: one of these has died, and Python ends the rest."""
@@ -94,9 +95,14 @@ class Work:
                     raise WorkerError(_DIED) from error
                 self._executor, self._future = self._processes.start(self._function, self._unit)
 
-    def cancel(self) -> bool:
-        """Do not start it, if it has not been started."""
-        return self._future.cancel()
+    def cancel(self) -> None:
+        """Start none of what was given to its processes and has not been started.
+
+        Not by the future: should a process die then, as an interrupt has it while it starts,
+        Python 3.11 trips over one that was cancelled.
+        """
+        self._processes.bury(self._executor)
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 @lru_cache(maxsize=1)

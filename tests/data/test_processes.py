@@ -58,9 +58,8 @@ def test_work_that_kills_all_who_do_it_is_named_and_what_comes_later_is_done():
     with open_pool("processes", 2) as pool:
         done = mapped(die, range(6), pool)
         assert [unit for unit, _ in (next(done), next(done), next(done))] == [0, 1, 2]
-        with pytest.raises(WorkerError, match="3 worker processes in a row") as caught:
+        with pytest.raises(WorkerError, match=r"^unit 3: 3 worker processes"):
             next(done)
-        assert caught.value.__notes__ == ["while working on unit 3"]
         assert pool.submit(abs, -1).result() == 1
 
 
@@ -92,3 +91,67 @@ def test_processes_stay_for_the_next_stage_and_end_with_the_one_that_they_work_f
     assert first == second
     psutil.wait_procs(found := [p for p in psutil.process_iter() if p.pid == first], timeout=10)
     assert not any(process.is_running() for process in found)
+
+
+CANCELLED = """
+import os, time
+from medssl.data.engine import open_pool
+
+if __name__ == "__main__":
+    with open_pool("processes", 1) as pool:
+        pid = pool.submit(eval, "__import__('os').getpid()").result()
+        works = [pool.submit(time.sleep, 60) for _ in range(4)]
+        works[-1].cancel()
+        os.kill(pid, 9)
+        time.sleep(0.5)  # for Python to find it dead
+"""
+
+
+def test_a_process_that_dies_after_work_was_cancelled_leaves_no_word():
+    run = subprocess.run(
+        [sys.executable, "-c", CANCELLED], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+INTERRUPTED = """
+import os, signal, sys, time
+from medssl.data.engine import map_bounded, open_pool
+
+def work(unit):
+    print("began", unit, flush=True)
+    time.sleep(0.2)
+
+def units():
+    for unit in range(100):
+        if unit == 3:
+            time.sleep(float(sys.argv[1]))
+            os.killpg(0, signal.SIGINT)
+        yield unit
+
+if __name__ == "__main__":
+    try:
+        with open_pool("processes", 2) as pool:
+            list(map_bounded(work, units(), pool=pool, memory_bytes=100,
+                             cost_bytes=lambda _: 1, named=str))
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.1, 0.3, 1.0])
+def test_an_interrupt_ends_all_without_a_word_from_processes(tmp_path, after_s):
+    program = tmp_path / "interrupted.py"
+    program.write_text(INTERRUPTED)
+    run = subprocess.run(
+        [sys.executable, str(program), str(after_s)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        start_new_session=True,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    said = run.stdout.splitlines()
+    assert "interrupted" in said
+    assert len(said) < 10  # units that had not been started never were
