@@ -2,10 +2,11 @@
 
 import dataclasses
 import importlib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from medssl.config.component import Component, Members, member, members
 
@@ -17,6 +18,13 @@ def config(cls: type[T]) -> type[T]:
     """Make a frozen, keyword-only dataclass that refuses unknown keys."""
     cls.__pydantic_config__ = ConfigDict(extra="forbid", validate_default=True)  # type: ignore[attr-defined]
     return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+def _scheduler(text: str) -> str:
+    if re.fullmatch("threads|processes|tcp://.+", text) is None:
+        msg = f"expected threads, processes or tcp://host:port, got {text!r}"
+        raise ValueError(msg)
+    return text
 
 
 Decoder = Annotated[Component, *member("medssl.models.decoders")]
@@ -35,7 +43,7 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
-Scheduler = Annotated[str, Field(pattern=r"^(threads|processes|tcp://.+)$")]
+Scheduler = Annotated[str, AfterValidator(_scheduler)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 SILENT = Component(name="silent")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from medssl.data.processes import kept
+from medssl.data.processes import open_processes
 from medssl.errors import ConfigError, DataError, WorkerError
 
 Unit = TypeVar("Unit")
@@ -104,7 +104,8 @@ def open_pool(scheduler: str, jobs: int) -> Iterator[Pool]:
             finally:
                 executor.shutdown(wait=True, cancel_futures=True)
     elif scheduler == "processes":
-        yield kept(jobs)
+        with open_processes(jobs) as processes:
+            yield processes
     elif scheduler.startswith(TCP):
         with _connected(scheduler) as client:
             yield Cluster(client, _num_threads(client, scheduler))

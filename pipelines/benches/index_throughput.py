@@ -17,6 +17,7 @@ from typing import Any
 import pydicom
 
 from medssl.data.mirror import resolve
+from medssl.data.processes import processes_kept
 from medssl.errors import ConfigError, DataError
 from pipelines.benches import Goal, Measured, Result
 from pipelines.benches._measuring import Work, alternate, emptied, on_cores, ratio, show
@@ -88,7 +89,8 @@ class IndexThroughput:
     def _timed(self, archive: Path, scratch: Path, num_files: int) -> dict[str, list[float]]:
         works: dict[str, Work] = {US: partial(self._ours, archive, num_files)}
         works |= {one.package: partial(one, archive) for one in self.converters}
-        return alternate(works, scratch, self.repetitions)
+        with processes_kept():
+            return alternate(works, scratch, self.repetitions)
 
     def _ours(self, archive: Path, num_files: int, output: Path) -> None:
         roots = sorted(archive.iterdir())

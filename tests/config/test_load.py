@@ -55,6 +55,12 @@ def test_where_two_types_are_allowed_a_mistake_is_one_line_that_names_both(split
     assert " or " in line
 
 
+@pytest.mark.parametrize("scheduler", ["dask", "tcp://", "threads2", ""])
+def test_who_is_to_work_is_one_of_three(scheduler):
+    with pytest.raises(ConfigError, match="scheduler: expected threads, processes or tcp://host"):
+        load(Cache, None, [f"scheduler='{scheduler}'", "index=i", "output=o", "preprocessing={}"])
+
+
 def test_a_mistake_in_a_list_does_not_repeat_the_list():
     with pytest.raises(ConfigError) as caught:
         load(Index, None, ["sources=[{rot: secret}]", "output=o"])

@@ -1,4 +1,4 @@
-"""Worker processes that stay, and what becomes of the work of one that does not."""
+"""Worker processes: how long they stay, and what becomes of the work of one that dies."""
 
 import os
 import signal
@@ -71,6 +71,7 @@ def test_what_work_raises_is_raised_where_it_is_waited_for():
 PROGRAM = """
 import os
 from medssl.data.engine import open_pool
+from medssl.data.processes import processes_kept
 
 def pid():
     with open_pool("processes", 1) as pool:
@@ -78,18 +79,22 @@ def pid():
 
 if __name__ == "__main__":
     print(pid(), pid(), flush=True)
-    os.kill(os.getpid(), 9)
+    with processes_kept():
+        print(pid(), pid(), flush=True)
+        os.kill(os.getpid(), 9)
 """
 
 
-def test_processes_stay_for_the_next_stage_and_end_with_the_one_that_they_work_for():
+def test_processes_are_of_a_stage_or_kept_and_end_with_the_one_that_they_work_for():
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
     )
     assert run.returncode == -signal.SIGKILL, run.stderr
-    first, second = map(int, run.stdout.split())
-    assert first == second
-    psutil.wait_procs(found := [p for p in psutil.process_iter() if p.pid == first], timeout=10)
+    one, other, kept, same = map(int, run.stdout.split())
+    assert kept == same
+    assert len({one, other, kept}) == 3
+    found = [process for process in psutil.process_iter() if process.pid in {one, other, kept}]
+    psutil.wait_procs(found, timeout=10)
     assert not any(process.is_running() for process in found)
 
 
