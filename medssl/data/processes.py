@@ -50,11 +50,11 @@ class Processes:
         """Have a process call the function, and say which ones it is one of."""
         executor = self._living()
         try:
-            return executor, executor.submit(function, unit)
+            return executor, _submitted(executor, function, unit)
         except (BrokenProcessPool, OSError):  # the latter if one died while another was started
             self.bury(executor)
         executor = self._living()
-        return executor, executor.submit(function, unit)
+        return executor, _submitted(executor, function, unit)
 
     def bury(self, executor: ProcessPoolExecutor) -> None:
         """Start others when there is work: one of these has died, and Python ends the rest."""
@@ -71,8 +71,9 @@ class Processes:
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 self.jobs,
-                # Forked from a process without threads: a lock that one held would stay locked.
-                multiprocessing.get_context("forkserver"),
+                # Not forked: the server that forks a loader's workers has torch to share, and one
+                # that was started here would not.
+                multiprocessing.get_context("spawn"),
                 initializer=_settle,
             )
         return self._executor
@@ -146,7 +147,7 @@ def processes_kept() -> Iterator[None]:
 def end_with_parent() -> None:
     """End when the process has that this one works for, however that ended.
 
-    The parent that the system knows of is the server that forked this process; it lives as long
+    Of one that was forked by a server the system takes that for the parent, and it lives as long
     as one of its children does.
     """
     parent: Any = multiprocessing.parent_process()
@@ -154,12 +155,24 @@ def end_with_parent() -> None:
     os._exit(1)
 
 
+def _submitted(
+    executor: ProcessPoolExecutor, function: Callable[[Any], Any], unit: Any
+) -> Future[Any]:
+    """Submit; a process that is started for it is deaf to interrupts, which the terminal sends all.
+
+    Whoever asked for the work hears of one that came meanwhile, and ends the rest.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return executor.submit(function, unit)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _settle() -> None:
     """Make a new process a good worker."""
-    # Whoever asked for the work ends it; an interrupt from the terminal reaches all.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"  # for libraries to come; each core has its process
-    if torch := sys.modules.get("torch"):
+        os.environ[name] = "1"  # for libraries that are still to come; each core has its process
+    if torch := sys.modules.get("torch"):  # of the script that this process is started from
         torch.set_num_threads(1)
     threading.Thread(target=end_with_parent, daemon=True).start()

@@ -49,7 +49,7 @@ class IndexThroughput:
     sources: tuple[str, ...]
     converters: tuple[Converter, ...]
     goals: Mapping[str, float]
-    repetitions: int = 5
+    repetitions: int = 15
     cores: int = 2
     scaling: Scaling = STANDARD
 

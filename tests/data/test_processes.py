@@ -63,9 +63,12 @@ def test_work_that_kills_all_who_do_it_is_named_and_what_comes_later_is_done():
         assert pool.submit(abs, -1).result() == 1
 
 
-def test_what_work_raises_is_raised_where_it_is_waited_for():
-    with open_pool("processes", 1) as pool, pytest.raises(ValueError, match="invalid literal"):
-        pool.submit(int, "one").result()
+def test_a_process_has_one_thread_and_what_it_raises_is_raised_where_it_is_waited_for():
+    with open_pool("processes", 1) as pool:
+        assert pool.submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
+        work = pool.submit(int, "one")
+        with pytest.raises(ValueError, match="invalid literal"):
+            work.result()
 
 
 PROGRAM = """

@@ -296,8 +296,7 @@ def test_a_cluster_of_which_a_worker_is_killed_ends_as_any_other(tmp_path, large
             while looks_so_far(tmp_path / "out") == 0:
                 assert run.poll() is None
                 time.sleep(0.001)
-            members = [c for c in children(os.getpid()) if "spawn_main" in " ".join(c.cmdline())]
-            members[0].kill()
+            workers(os.getpid())[0].kill()
             assert run.poll() is None
             assert not (tmp_path / "out" / "manifest.parquet").exists()
             assert run.wait(120) == 0
@@ -319,13 +318,9 @@ def test_a_cache_of_which_a_worker_is_killed_ends_as_any_other(tmp_path, large):
 
 
 def workers(pid):
-    """The processes that a run has started to work for it, by a server that forks them."""
-    (server,) = [child for child in children(pid) if "forkserver" in " ".join(child.cmdline())]
-    return server.children()
-
-
-def children(pid):
-    return psutil.Process(pid).children()
+    """The processes that a run has started to work for it."""
+    children = psutil.Process(pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def looks_so_far(folder):
