@@ -2,8 +2,8 @@
 
 Python's own pool of processes ends with the first of them that dies; whoever waits for work then
 has it done again by a new one. For index and cache of 291 DICOM files two such processes take
-0.31 s, two threads 0.40 s, a local Dask cluster of two processes 0.45 s (medians of 10, all warm,
-in turns on two cores).
+0.30 s, two threads 0.40 s, a local Dask cluster of two processes 0.42 s (medians of 10, all warm,
+in turns on two cores). Cold ones take a good second to import what they need.
 """
 
 import multiprocessing
