@@ -6,7 +6,8 @@ from medssl.data.readers.nifti import Nifti
 from medssl.data.readers.nrrd import Nrrd
 
 READERS: tuple[FileReader, ...] = (Nifti(), Nrrd(), MetaImage())
-
+_READER = {suffix: reader for reader in READERS for suffix in reader.suffixes}
+_SUFFIXES = tuple(sorted(_READER, key=len, reverse=True))
 
 # Files of arrays, which only a layout says what they are.
 LAID_OUT = (".h5", ".hdf5", ".npz")
@@ -19,17 +20,19 @@ def is_laid_out(name: str) -> bool:
 
 def reader_of(name: str) -> FileReader | None:
     """Return the reader of a file of this name, or none for a file that is no volume by it."""
-    return next((reader for reader in READERS if _suffix(reader, name)), None)
+    return _READER.get(_suffix(name))
 
 
 def without_suffix(name: str) -> str:
     """Return a name without the suffix that says its format."""
     if is_laid_out(name):
         return name[: name.rindex(".")]
-    reader = reader_of(name)
-    return name if reader is None else name[: -len(_suffix(reader, name))]
+    return name[: len(name) - len(_suffix(name))]
 
 
-def _suffix(reader: FileReader, name: str) -> str:
-    ends = [suffix for suffix in reader.suffixes if name.lower().endswith(suffix)]
-    return max(ends, key=len, default="")
+def _suffix(name: str) -> str:
+    """Return the longest suffix of a format that the name ends in, or nothing."""
+    lower = name.lower()
+    if not lower.endswith(_SUFFIXES):  # as most of an archive's do not
+        return ""
+    return next(suffix for suffix in _SUFFIXES if lower.endswith(suffix))
