@@ -1,18 +1,23 @@
 """What `embed` wrote, read back in the order of a manifest."""
 
 import json
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Bool, Int, Shaped
 
 from medssl.data.manifest import Manifest
 from medssl.errors import DataError
+from medssl.similarity import Kind
+from pipelines._parts import values_of, which
+
+IN_MEMORY = 1 << 30  # bytes of values from which on they lie in a file
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,7 @@ class Described:
         case: Of which row of the manifest each is.
         slice: Of which slice it is; -1 for a volume.
         blank: Whether there is next to nothing to see.
-        kind: `vector` or `hash`.
-        unit: `volume` or `slice`.
+        card: What they are.
         num_cases: Rows of the manifest.
     """
 
@@ -33,9 +37,20 @@ class Described:
     case: Int[np.ndarray, "row"]
     slice: Int[np.ndarray, "row"]
     blank: Bool[np.ndarray, "row"]
-    kind: Literal["vector", "hash"]
-    unit: Literal["volume", "slice"]
+    card: Mapping[str, Any]
     num_cases: int
+
+    @property
+    def kind(self) -> Kind:
+        """Of which kind the values are."""
+        kind: Kind = self.card["kind"]
+        return kind
+
+    @property
+    def unit(self) -> Literal["volume", "slice"]:
+        """What has a row."""
+        unit: Literal["volume", "slice"] = self.card["unit"]
+        return unit
 
 
 def read_descriptors(folder: Path, manifest: Manifest, *, split: str) -> Described:
@@ -44,17 +59,21 @@ def read_descriptors(folder: Path, manifest: Manifest, *, split: str) -> Describ
     Descriptors of other cases are passed over.
 
     Raises:
-        DataError: If the folder is not what `embed` wrote, or lacks a case of the split.
+        DataError: If the folder is not what `embed` wrote, lacks a case of the split, or
+            describes other images than the manifest lists.
     """
     if not (folder / "card.json").is_file():
         msg = f"{folder} holds no finished descriptors (no card.json); run `medssl embed` first"
         raise DataError(msg)
     card = json.loads((folder / "card.json").read_text())
-    listed = pq.read_table(folder / "rows.parquet").combine_chunks()
-    values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
-    if len(values) != len(listed):
+    if card.get("format") != 2:
+        msg = f"{folder}/card.json is of format {card.get('format')}, expected 2; embed again"
+        raise DataError(msg)
+    listed = which(folder)
+    if len(listed) != card["num_rows"]:
         msg = (
-            f"{folder}: values.npy has {len(values)} rows, rows.parquet {len(listed)}; embed again"
+            f"{folder}: card.json says {card['num_rows']} rows, its files hold {len(listed)}; "
+            "embed again"
         )
         raise DataError(msg)
 
@@ -65,6 +84,7 @@ def read_descriptors(folder: Path, manifest: Manifest, *, split: str) -> Describ
     case = _filled(pc.index_in(listed["case_id"], value_set=manifest.table["case_id"]))
     place = _filled(listed["slice"])
     wanted = (case >= 0) & in_split[case] & takes_part(manifest, case, place)
+    check_images(folder, listed, manifest, case, wanted)
     (rows,) = np.nonzero(wanted)
     rows = rows[np.lexsort((place[rows], case[rows]))]
     if lacking := sorted(set(in_split.nonzero()[0].tolist()) - set(case[rows].tolist())):
@@ -75,12 +95,11 @@ def read_descriptors(folder: Path, manifest: Manifest, *, split: str) -> Describ
         )
         raise DataError(msg)
     return Described(
-        values=values[rows],
+        values=gathered(folder, card["dim"], rows),
         case=case[rows],
         slice=place[rows],
         blank=listed["blank"].to_numpy()[rows],
-        kind=card["kind"],
-        unit=card["unit"],
+        card=card,
         num_cases=len(manifest),
     )
 
@@ -94,6 +113,63 @@ def takes_part(
     size = int(max(place.max(initial=0), pc.max(listed.flatten()).as_py() or 0)) + 1
     members = pc.list_parent_indices(listed).to_numpy() * size + listed.flatten().to_numpy()
     return (place < 0) | ~limited[case] | np.isin(case * size + place, members)
+
+
+def check_images(
+    folder: Path,
+    listed: pa.Table,
+    manifest: Manifest,
+    case: Int[np.ndarray, "row"],
+    wanted: Bool[np.ndarray, "row"],
+) -> None:
+    """Refuse descriptors of other images than the manifest lists.
+
+    Raises:
+        DataError: If there are any; the first is named.
+    """
+    names = pc.replace_substring_regex(manifest.table["image_uri"], pattern=".*/", replacement="")
+    (rows,) = np.nonzero(wanted)
+    now = names.combine_chunks().take(pa.array(case[rows]))
+    differ = pc.not_equal(listed["image"].take(pa.array(rows)), now).to_numpy()
+    if differ.any():
+        first = int(rows[differ.argmax()])
+        msg = (
+            f"{folder} describes another image of case {listed['case_id'][first].as_py()} than the "
+            f"manifest lists ({listed['image'][first].as_py()}, "
+            f"{now[int(differ.argmax())].as_py()}), as of {len(np.unique(case[rows[differ]]))} "
+            "cases; run `medssl embed` on this manifest"
+        )
+        raise DataError(msg)
+
+
+def gathered(
+    folder: Path, dim: int, rows: Int[np.ndarray, "wanted"]
+) -> Shaped[np.ndarray, "wanted dim"]:
+    """Return the values of some rows, in that order; in a file without name where they are many.
+
+    Files are read one by one, so what is held besides the result is one of them.
+    """
+    result: np.ndarray | None = None
+    place = np.argsort(rows, kind="stable")
+    start = 0
+    for values in values_of(folder, dim):
+        if result is None:
+            result = _room((len(rows), dim), values.dtype)
+        low, high = np.searchsorted(rows[place], [start, start + len(values)])
+        result[place[low:high]] = values[rows[place[low:high]] - start]
+        start += len(values)
+    if result is None:
+        msg = f"{folder} holds no rows; run `medssl embed` again"
+        raise DataError(msg)
+    return result
+
+
+def _room(shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
+    if shape[0] * shape[1] * dtype.itemsize <= IN_MEMORY:
+        return np.empty(shape, dtype)
+    # The system writes what does not fit to the disk and drops the file with the array.
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, mode="w+", shape=shape)
 
 
 def _filled(column: pa.ChunkedArray | pa.Array) -> Int[np.ndarray, "row"]:

@@ -2,34 +2,45 @@
 
 medssl embed configs/embed/dhash.yaml --set manifest=outputs/cache/manifest.parquet
 
-`values.npy` holds the rows, `rows.parquet` says which is of what (`slice` is null for volumes)
-and which are blank, `card.json` what they are; it is written last. All splits are described:
-no label is read.
+`rows/` holds the rows in Parquet files, each with which case and slice a row is of (`slice` is
+null for volumes), whether it is blank, and its `values`; `card.json` says what they are and is
+written last. A run that is killed goes on after the last file; a finished one is left as it is.
+All splits are described: no label is read.
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
+from itertools import islice
+from pathlib import PurePosixPath
 from typing import Any, cast
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Bool, Float32, Shaped
 
 from medssl.config.component import build, described, recall
 from medssl.config.load import dump
 from medssl.config.stages.embed import Embed
-from medssl.data.cache import open_cached
+from medssl.data.cache import Cached, open_cached
 from medssl.data.engine import map_bounded, open_pool
 from medssl.data.manifest import Case, Manifest, read_manifest
 from medssl.descriptors import Descriptor
 from medssl.errors import DataError
-from pipelines._files import write_json, write_table
+from pipelines._files import write_json
+from pipelines._parts import (
+    Part,
+    Rows,
+    dim_of,
+    drop_others,
+    parts_of,
+    stamp_of,
+    which,
+    write_part,
+)
 from pipelines._progress import track
 from pipelines._records import record_of
 
+CARD = "card.json"
 SLAB = 32  # slices that are read at once: as thick as the blocks they are compressed in
 BYTES_A_VOXEL = 24  # a voxel as stored, as float32, as grey, and what comes between
 
@@ -43,34 +54,66 @@ def run(cfg: Embed) -> None:
         msg = f"{cfg.manifest} lists no case; see what `index` says in verdicts.parquet"
         raise DataError(msg)
     work = work_of(cfg)
-    num_rows = sum(work.num_rows(case) for case in manifest)
-    with (
-        build(cfg.tracker).run(f"embed {cfg.output.name}", config=dump(cfg)) as tracked,
-        open_pool("threads", 1 if cfg.export else cfg.jobs) as pool,
-    ):
+    parts = parts_of([work.num_rows(case) for case in manifest], cfg.output)
+    made_of = contents(cfg, manifest, work.descriptor)
+    with build(cfg.tracker).run(f"embed {cfg.output.name}", config=dump(cfg)) as tracked:
         tracked.dataset(record_of(manifest, cfg.manifest, context="embed"))
 
-        # Values: they go to the disk as they come
-        cfg.output.mkdir(parents=True, exist_ok=True)
-        (cfg.output / "card.json").unlink(missing_ok=True)
+        # Rows: files that an earlier run finished stay
+        (cfg.output / CARD).unlink(missing_ok=True)
+        drop_others(cfg.output, parts)
+        stamp = stamp_of(made_of)
+        missing = [part for part in parts if not part.is_made_of(stamp)]
+        describe(cfg, manifest, work, missing, stamp)
+
+        # What they are
+        listed = which(cfg.output)
+        dim, blank = dim_of(parts[0].path), pc.sum(listed["blank"]).as_py()
+        sizes = {"num_rows": len(listed), "dim": dim, "num_blank": blank}
+        write_json({**made_of, **sizes, "cell": dict(cfg.cell)}, cfg.output / CARD)
+        tracked.artifact(cfg.output / CARD)
+        numbers = {"rows": len(listed), "dim": dim, "blank": blank}
+        tracked.metrics(0, {f"embed/{name}": float(number) for name, number in numbers.items()})
+    found = f", {len(parts) - len(missing)} of {len(parts)} files found" if missing != parts else ""
+    print(
+        f"{len(listed)} rows of {len(manifest)} cases, {blank} of them blank{found}: {cfg.output}"
+    )
+
+
+def describe(
+    cfg: Embed, manifest: Manifest, work: "EmbedWork", parts: list[Part], stamp: str
+) -> None:
+    """Describe the cases of some parts and write each part as soon as it is whole.
+
+    Raises:
+        DataError: If a case has another number of values a row than those before it.
+    """
+    cases = [manifest[row] for part in parts for row in range(part.start, part.end)]
+    scheduler, jobs = ("threads", 1) if cfg.export else (cfg.scheduler, cfg.jobs)
+    with open_pool(scheduler, jobs) as pool:
         done = map_bounded(
             work.describe,
-            manifest,
+            cases,
             pool=pool,
             memory_bytes=int(cfg.memory_gib * 2**30),
             cost_bytes=work.cost_bytes,
             named=lambda case: f"case {case.case_id}",
         )
-        progress = track(done, total=len(manifest), label="embed", unit="cases")
-        blank, dim = write_values(progress, num_rows, cfg.output / "values.npy")
-
-        # Which row is of what
-        write_table(rows_of(manifest, cfg, blank), cfg.output / "rows.parquet")
-        write_json(card(cfg, manifest, work.descriptor, (num_rows, dim)), cfg.output / "card.json")
-        tracked.artifact(cfg.output / "card.json")
-        numbers = {"rows": num_rows, "dim": dim, "blank": int(blank.sum())}
-        tracked.metrics(0, {f"embed/{name}": float(number) for name, number in numbers.items()})
-    print(f"{num_rows} rows of {len(manifest)} cases, {blank.sum()} of them blank: {cfg.output}")
+        described = (rows for _, rows in track(done, total=len(cases), label="embed", unit="cases"))
+        dim = None
+        for part in parts:
+            held: list[Rows] = []
+            for rows in islice(described, part.end - part.start):
+                dim = dim or rows.values.shape[1]
+                if rows.values.shape[1] != dim:
+                    msg = (
+                        f"expected {dim} numbers a row as before, case {rows.case_id} gives "
+                        f"{rows.values.shape[1]}; describe cases with another number of channels "
+                        "apart"
+                    )
+                    raise DataError(msg)
+                held.append(rows)
+            write_part(part, held, stamp)
 
 
 def work_of(cfg: Embed) -> "EmbedWork":
@@ -118,7 +161,7 @@ class EmbedWork:
     descriptor: Descriptor
     thickness: int = 1
 
-    def describe(self, case: Case) -> tuple[Shaped[np.ndarray, "row dim"], Bool[np.ndarray, "row"]]:
+    def describe(self, case: Case) -> Rows:
         """Return a case's rows, and which of them are blank."""
         cached = open_cached(self.cfg.manifest.parent / case.image_uri)
         if list(cached.shape) != case.shape:
@@ -127,16 +170,26 @@ class EmbedWork:
                 f"{list(cached.shape)}; run `medssl cache` again"
             )
             raise DataError(msg)
+        image = PurePosixPath(case.image_uri).name
         if self.cfg.unit == "volume":
             voxels = cached.read()
             row = self.descriptor.volume(stacked(voxels, self.thickness))
-            return row[None], self.is_blank(voxels[..., None])
+            blank = self.is_blank(voxels[..., None])
+            return Rows(case.case_id, image, np.array([-1]), row[None], blank)
+        slices = slices_of(case)
+        values, blank = self._slices(cached, case.shape[2], slices)
+        return Rows(case.case_id, image, np.array(slices), values, blank)
+
+    def _slices(
+        self, cached: Cached, depth: int, slices: list[int]
+    ) -> tuple[Shaped[np.ndarray, "row dim"], Bool[np.ndarray, "row"]]:
+        """Return a volume's rows, slab by slab."""
         parts = []
-        for start in range(0, case.shape[2], SLAB):
-            wanted = [k for k in slices_of(case) if start <= k < start + SLAB]
+        for start in range(0, depth, SLAB):
+            wanted = [k for k in slices if start <= k < start + SLAB]
             if wanted:
                 first = max(0, start - self.thickness // 2)
-                last = min(case.shape[2], start + SLAB + self.thickness // 2)
+                last = min(depth, start + SLAB + self.thickness // 2)
                 slab = cached.read(slice(None), slice(None), slice(first, last))
                 places = np.array(wanted) - first
                 stacks = stacked(slab, self.thickness)[..., places]
@@ -182,60 +235,20 @@ def slices_of(case: Case) -> list[int]:
     return sorted(case.slices) if case.slices else list(range(case.shape[2]))
 
 
-def write_values(
-    rows_by_case: Iterator[tuple[Case, tuple[np.ndarray, np.ndarray]]], num_rows: int, path: Path
-) -> tuple[Bool[np.ndarray, "row"], int]:
-    """Write rows as they come; return which are blank and how many numbers a row has."""
-    temporary = path.with_name(f".{path.name}.part")
-    first = next(rows_by_case)
-    like, dim = first[1][0], first[1][0].shape[1]
-    values = np.lib.format.open_memmap(
-        temporary, mode="w+", dtype=like.dtype, shape=(num_rows, dim)
-    )
-    blank = np.zeros(num_rows, dtype=bool)
-    start = 0
-    for case, (rows, empty) in chain([first], rows_by_case):
-        if rows.shape[1] != dim:
-            msg = (
-                f"expected {dim} numbers a row as before, case {case.case_id} gives "
-                f"{rows.shape[1]}; describe cases with another number of channels apart"
-            )
-            raise DataError(msg)
-        end = start + len(rows)
-        values[start:end], blank[start:end] = rows, empty
-        start = end
-    values.flush()
-    temporary.replace(path)
-    return blank, dim
-
-
-def rows_of(manifest: Manifest, cfg: Embed, blank: Bool[np.ndarray, "row"]) -> pa.Table:
-    """Return which case and slice each row is of, and whether it is blank."""
-    if cfg.unit == "volume":
-        ids, slices = manifest.table["case_id"], pa.nulls(len(manifest), pa.int32())
-    else:
-        by_case = [(case.case_id, slices_of(case)) for case in manifest]
-        ids = pa.array(case_id for case_id, places in by_case for _ in places)
-        slices = pa.array((k for _, places in by_case for k in places), pa.int32())
-    return pa.table({"case_id": ids, "slice": slices, "blank": blank})
-
-
-def card(
-    cfg: Embed, manifest: Manifest, descriptor: Descriptor, values: tuple[int, int]
-) -> dict[str, Any]:
-    """Return what the rows are and what they were made of."""
-    num_rows, dim = values
+def contents(cfg: Embed, manifest: Manifest, descriptor: Descriptor) -> dict[str, Any]:
+    """Return what the rows are made of: with all of it the same, they are the same."""
     weights = None
     if cfg.export:
         with (cfg.export / "weights.safetensors").open("rb") as file:
             weights = hashlib.file_digest(file, "sha256").hexdigest()
     return {
-        "format": 1,
+        "format": 2,
         "kind": descriptor.kind,
+        "columns": list(descriptor.columns),
         "unit": cfg.unit,
-        "num_rows": num_rows,
-        "dim": dim,
         "descriptor": described(cfg.descriptor),
         "manifest": manifest.digest(),
         "weights": weights,
+        "foreground_above": cfg.foreground_above,
+        "min_foreground": cfg.min_foreground,
     }

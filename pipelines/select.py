@@ -5,125 +5,211 @@ medssl select configs/select/near_duplicates.yaml --set descriptors=outputs/dhas
 Only `train` rows are reduced; those of other splits pass through as they are. Where slices
 were described a case keeps a list of slices, and is dropped when none of them is kept. What
 is read downstream is the same kind of manifest in either case; its paths are relative to its
-new folder. `audit.parquet` has a row for each that was decided on, and for each case of another
+new folder. Several selectors work one after another, each on what those before it left.
+
+`audit.parquet` has a row for each that was decided on, step by step, and for each case of another
 split: whether it was kept, why, and what stands for it at what similarity. Reasons:
 
     kept         the selector kept it
     labeled      it has a label (`keep_labeled`): kept whatever the selector says
     other_split  it is no `train` case
     represented  dropped in favor of what stands for it
+    filtered     dropped for what it is: nothing stands for it
     blank        dropped because it shows nothing; blank images are compared with none
+    evaluated    dropped because it shows whom the target cohort is evaluated on
+    in_target    dropped because it is a copy of a case of the target cohort
+
+`kept_by.parquet` says how much is left of each site, scanner, body part and so on; `figures/`
+shows it, with how alike pairs are, and the most and the least alike of those that were dropped.
 """
 
 import posixpath
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from os.path import relpath
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Bool, Float, Int
+import pyarrow.parquet as pq
+from jaxtyping import Bool
 
 from medssl.config.component import build
 from medssl.config.load import dump
-from medssl.config.stages.select import Select
+from medssl.config.stages.select import Select, Target, Within
+from medssl.data.engine import Pool, open_pool
 from medssl.data.manifest import SCHEMA, Manifest, read_manifest, write_manifest
 from medssl.errors import ConfigError, DataError
-from medssl.selection import DescriptorTable, Selector
+from medssl.selection import Selector
+from medssl.selection.calibrated import Calibrated
+from pipelines._contact_sheet import draw_contact_sheet
 from pipelines._descriptors import Described, read_descriptors
 from pipelines._files import write_table
 from pipelines._records import record_of
-from pipelines._selection_figure import draw_selection
+from pipelines._selecting import Cohort, Decision, Question, decide, is_labeled
+from pipelines._selection_audit import audit, kept_by, passed, share_by_case, summary
+from pipelines._selection_figure import draw_kept_by, draw_selection
+
+AUDIT, KEPT_BY, FIGURES = "audit.parquet", "kept_by.parquet", "figures"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One selector of several, and what it is given.
+
+    Args:
+        number: Its place among them.
+        selector: What decides.
+        descriptors: The folder of what it sees.
+        within: What a group is.
+    """
+
+    number: int
+    selector: Selector
+    descriptors: Path
+    within: Within
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of a step.
+
+    Args:
+        step: Which.
+        before: The manifest that it reduced.
+        rows: What it saw.
+        decision: What it decided.
+        left: The manifest that is left.
+    """
+
+    step: Step
+    before: Manifest
+    rows: Described
+    decision: Decision
+    left: Manifest
+
+    @property
+    def said(self) -> str:
+        """What a person reads of it."""
+        reasons, counts = np.unique(self.decision.reason.astype(str), return_counts=True)
+        why = ", ".join(f"{count} {reason}" for reason, count in zip(reasons, counts, strict=True))
+        numbers = "".join(f", {k} {v:.4g}" for k, v in self.decision.numbers.items())
+        kept, total = self.decision.kept.sum(), len(self.rows.case)
+        return f"kept {kept} of {total} {self.rows.unit}s ({kept / total:.1%}): {why}{numbers}"
 
 
 def run(cfg: Select) -> None:
     """Decide on each row of the train split, write what is left and why."""
     manifest = read_manifest(cfg.manifest)
-    rows = read_descriptors(cfg.descriptors, manifest, split="train")
-    selector: Selector = build(cfg.selector)
-    if selector.takes not in (rows.kind, "any"):
-        msg = (
-            f"selector {cfg.selector.name} takes a {selector.takes} a row, {cfg.descriptors} holds "
-            f"a {rows.kind}; give another selector, or what `embed` makes with another descriptor"
-        )
-        raise ConfigError(msg)
-    with build(cfg.tracker).run(f"select {cfg.output.name}", config=dump(cfg)) as tracked:
+    steps = steps_of(cfg)
+    with (
+        build(cfg.tracker).run(f"select {cfg.output.name}", config=dump(cfg)) as tracked,
+        open_pool(cfg.scheduler, cfg.jobs) as pool,
+    ):
         tracked.dataset(record_of(manifest, cfg.manifest, context="select"))
 
-        # Decision
-        decision = decide(cfg, manifest, rows, selector)
-        kept = keep(manifest, rows, decision.kept)
+        # Decisions, each on what those before it left
+        made: list[Made] = []
+        for step in steps:
+            before = made[-1].left if made else manifest
+            made.append(take(cfg, step, before, pool))
+            print(made[-1].said, flush=True)
+            found = summary(before, made[-1].left, made[-1].rows, made[-1].decision)
+            tracked.metrics(step.number, {f"select/{name}": v for name, v in found.items()})
 
         # Result
-        write_table(audit(manifest, rows, decision), cfg.output / "audit.parquet")
-        moved = move(kept, cfg.manifest.parent, cfg.output)
-        write_manifest(moved, cfg.output / "manifest.parquet")
-        numbers = summary(manifest, kept, rows, decision)
-        tracked.metrics(0, {f"select/{name}": value for name, value in numbers.items()})
-        figure = cfg.output / "figures" / "selection.png"
-        dropped = decision.similarity[decision.reason == "represented"]
-        draw_selection(dropped, share_by_case(rows, decision.kept), figure)
-        for path in (cfg.output / "audit.parquet", figure.parent):
-            tracked.artifact(path)
-    lost = int(numbers["labeled_cases"] - numbers["kept_labeled_cases"])
+        write(cfg, manifest, made)
+        for name in (AUDIT, KEPT_BY, FIGURES):
+            tracked.artifact(cfg.output / name)
+    left = made[-1].left
+    lost = int(is_labeled(manifest.split("train")).sum() - is_labeled(left.split("train")).sum())
     note = f", {lost} labeled ones dropped" if lost else ""
-    print(
-        f"kept {decision.kept.sum()} of {len(rows.case)} {rows.unit}s, "
-        f"{len(kept)} of {len(manifest)} cases with other splits{note}: {cfg.output}"
-    )
+    print(f"{len(left)} of {len(manifest)} cases are left with other splits{note}: {cfg.output}")
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What becomes of each described row.
-
-    Args:
-        kept: Whether it is kept.
-        reason: Why or why not.
-        stands_for: The row that stands for it; -1 if none does.
-        similarity: Between the two; NaN if there is none.
-    """
-
-    kept: Bool[np.ndarray, "row"]
-    reason: np.ndarray
-    stands_for: Int[np.ndarray, "row"]
-    similarity: Float[np.ndarray, "row"]
+def steps_of(cfg: Select) -> list[Step]:
+    """Return the selectors and what each is given, the last one with the budget of another arm."""
+    steps = [Step(0, build(cfg.selector), cfg.descriptors, cfg.within)]
+    for number, then in enumerate(cfg.then, start=1):
+        descriptors = then.descriptors or steps[-1].descriptors
+        within = then.within or steps[-1].within
+        steps.append(Step(number, build(then.selector), descriptors, within))
+    if cfg.as_many_as is not None:
+        matched = Calibrated(selector=steps[-1].selector, budget=kept_rows(cfg.as_many_as))
+        steps[-1] = replace(steps[-1], selector=matched)
+    return steps
 
 
-def decide(cfg: Select, manifest: Manifest, rows: Described, selector: Selector) -> Decision:
-    """Let the selector choose among the rows that show something, labeled ones first.
+def kept_rows(folder: Path) -> int:
+    """Return how many rows another selection kept in the end.
 
     Raises:
-        DataError: If all are blank.
+        DataError: If there is none in the folder.
     """
-    labeled = is_labeled(manifest)[rows.case] & cfg.keep_labeled
-    (shown,) = np.nonzero(~rows.blank)
-    if not len(shown):
-        msg = f"{cfg.descriptors}: all {len(rows.case)} rows are blank; lower min_foreground"
+    path = folder / AUDIT
+    if not path.is_file():
+        msg = (
+            f"as_many_as: {folder} holds no selection (no {AUDIT}); run that `medssl select` first"
+        )
         raise DataError(msg)
-    order = np.empty(len(rows.case), dtype=np.int64)
-    order[np.lexsort((rows.slice, rows.case, ~labeled))] = np.arange(len(rows.case))
-    groups = {
-        "case": rows.case,
-        "subject": manifest.codes("subject_id")[rows.case],
-        "all": np.zeros_like(rows.case),
-    }
-    table = DescriptorTable(rows.values[shown], groups[cfg.within][shown], order[shown])
-    selection = selector(table)
+    log = pq.read_table(path, columns=["kept", "step"])
+    last = pc.equal(log["step"], pc.max(log["step"]))
+    return int(pc.sum(pc.and_(log["kept"], pc.fill_null(last, False))).as_py())  # noqa: FBT003
 
-    reason = np.full(len(rows.case), "blank", dtype=object)
-    reason[shown] = "represented"
-    reason[shown[selection.kept]] = "kept"
-    reason[labeled] = "labeled"
-    stands_for = np.full(len(rows.case), -1)
-    stands_for[shown] = shown[selection.stands_for]
-    stands_for[labeled] = np.flatnonzero(labeled)
-    similarity = np.full(len(rows.case), np.nan)
-    similarity[shown] = selection.similarity
-    similarity[labeled] = 1.0
-    kept = (reason == "kept") | (reason == "labeled")
-    return Decision(kept, reason, stands_for, similarity)
+
+def take(cfg: Select, step: Step, before: Manifest, pool: Pool) -> Made:
+    """Take a step."""
+    rows = read_descriptors(step.descriptors, before, split="train")
+    if rows.kind not in step.selector.takes:
+        msg = (
+            f"selector {type(step.selector).__name__} takes rows of the kind "
+            f"{' or '.join(step.selector.takes)}, {step.descriptors} holds a {rows.kind} a row; "
+            "give another selector or similarity, or what `embed` makes with another descriptor"
+        )
+        raise ConfigError(msg)
+    target = None if cfg.target is None else cohort(cfg.target, step, rows)
+    question = Question(step.selector, step.within, cfg.keep_labeled, cfg.stratify_by, target)
+    decision = decide(question, before, rows, pool, int(cfg.memory_gib * 2**30))
+    return Made(step, before, rows, decision, keep(before, rows, decision.kept))
+
+
+def cohort(target: Target, step: Step, rows: Described) -> Cohort:
+    """Return the target cohort's rows, described as those that are selected from.
+
+    Raises:
+        ConfigError: If they were described in another way.
+    """
+    manifest = read_manifest(target.manifest)
+    wanted = read_descriptors(target.descriptors, manifest, split="train")
+    for key in ("descriptor", "weights"):
+        if wanted.card[key] != rows.card[key]:
+            msg = (
+                f"target.descriptors: {target.descriptors} and {step.descriptors} differ in their "
+                f"{key} ({wanted.card[key]}, {rows.card[key]}); describe both in the same way"
+            )
+            raise ConfigError(msg)
+    return Cohort(wanted, manifest)
+
+
+def write(cfg: Select, manifest: Manifest, made: list[Made]) -> None:
+    """Write the smaller manifest, and the account of it in tables and figures."""
+    audits = [audit(one.before, one.rows, one.decision, one.step.number) for one in made]
+    log = pa.concat_tables([*audits, passed(manifest)], promote_options="default")
+    write_table(log, cfg.output / AUDIT)
+    unit = "slice" if any(one.rows.unit == "slice" for one in made) else "volume"
+    common = kept_by(manifest, made[-1].left, unit)
+    write_table(common, cfg.output / KEPT_BY)
+    figures = cfg.output / FIGURES
+    shutil.rmtree(figures, ignore_errors=True)
+    for one in made:
+        path = figures / f"selection_{one.step.number}.png"
+        draw_selection(one.decision, share_by_case(one.rows, one.decision.kept), path)
+    draw_kept_by(common, figures / "kept_by.png")
+    root = cfg.manifest.parent
+    draw_contact_sheet(log, manifest, root, cfg.num_examples, figures / "dropped.png")
+    # Last: where it is, all of it is.
+    write_manifest(move(made[-1].left, root, cfg.output), cfg.output / "manifest.parquet")
 
 
 def keep(manifest: Manifest, rows: Described, kept: Bool[np.ndarray, "row"]) -> Manifest:
@@ -147,13 +233,6 @@ def keep(manifest: Manifest, rows: Described, kept: Bool[np.ndarray, "row"]) -> 
     return Manifest(_with(smaller.table, "slices", [slices[row] for row in cases]))
 
 
-def share_by_case(rows: Described, kept: Bool[np.ndarray, "row"]) -> Float[np.ndarray, "case"]:
-    """Return which share of its rows each case of the manifest keeps; NaN if it has none."""
-    total = np.bincount(rows.case, minlength=rows.num_cases)
-    left = np.bincount(rows.case[kept], minlength=rows.num_cases)
-    return np.divide(left, total, out=np.full(rows.num_cases, np.nan), where=total > 0)
-
-
 def move(manifest: Manifest, old: Path, new: Path) -> Manifest:
     """Return the manifest with paths relative to another folder."""
     way = Path(relpath(old.resolve(), new.resolve())).as_posix()
@@ -163,58 +242,6 @@ def move(manifest: Manifest, old: Path, new: Path) -> Manifest:
         moved = [uri and posixpath.normpath(posixpath.join(way, uri)) for uri in uris]
         table = _with(table, column, moved)
     return Manifest(table)
-
-
-def audit(manifest: Manifest, rows: Described, decision: Decision) -> pa.Table:
-    """Return a row for each decision, then one for each case that was none of ours."""
-    ids = manifest.table["case_id"].combine_chunks()
-    stands_for = pa.array(decision.stands_for, mask=decision.stands_for < 0)
-    case, place = pa.array(rows.case), pa.array(rows.slice, mask=rows.slice < 0)
-    decided = pa.table(
-        {
-            "case_id": ids.take(case),
-            "slice": place.cast(pa.int32()),
-            "kept": decision.kept,
-            "stands_for_case": ids.take(case.take(stands_for)),
-            "stands_for_slice": place.take(stands_for).cast(pa.int32()),
-            "similarity": pa.array(decision.similarity, from_pandas=True),
-            "reason": pa.array(decision.reason.tolist(), pa.string()),
-        }
-    )
-    others = manifest.table.filter(pc.field("split") != "train")["case_id"]
-    kept, reason = pa.array([True] * len(others)), pa.array(["other_split"] * len(others))
-    passed = pa.table({"case_id": others, "kept": kept, "reason": reason})
-    return pa.concat_tables([decided, passed], promote_options="default")
-
-
-def summary(
-    manifest: Manifest, kept: Manifest, rows: Described, decision: Decision
-) -> dict[str, float]:
-    """Return how much is left, of the train split alone."""
-    before, after = manifest.split("train"), kept.split("train")
-    subject = manifest.codes("subject_id")[rows.case]
-    by_subject = np.bincount(subject, decision.kept)[np.unique(subject)]
-    shares = by_subject / np.bincount(subject)[np.unique(subject)]
-    return {
-        "rows": len(rows.case),
-        "kept_rows": float(decision.kept.sum()),
-        "blank_rows": float((decision.reason == "blank").sum()),
-        "kept_share": float(decision.kept.mean()),
-        "kept_share_of_subject_min": float(shares.min()),
-        "kept_share_of_subject_median": float(np.median(shares)),
-        "kept_share_of_subject_max": float(shares.max()),
-        "cases": len(before),
-        "kept_cases": len(after),
-        "labeled_cases": float(is_labeled(before).sum()),
-        "kept_labeled_cases": float(is_labeled(after).sum()),
-        "subjects": len(np.unique(before.codes("subject_id"))),
-        "kept_subjects": len(np.unique(after.codes("subject_id"))),
-    }
-
-
-def is_labeled(manifest: Manifest) -> Bool[np.ndarray, "case"]:
-    """Return which cases have a label volume."""
-    return pc.is_valid(manifest.table["label_uri"]).to_numpy()
 
 
 def _with(table: pa.Table, column: str, values: list[object]) -> pa.Table:

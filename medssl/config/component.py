@@ -85,6 +85,9 @@ def _made(value: Any) -> Any:
 def _gather(value: Any) -> Any:
     if isinstance(value, dict) and "name" in value:
         return Component(name=value["name"], params={k: v for k, v in value.items() if k != "name"})
+    if not isinstance(value, Component) and lookup.is_component(value):  # an argument's default
+        name = type(value).__module__.rpartition(".")[2]
+        return Component(name=name, params=dict(vars(value)))
     return value
 
 

@@ -18,10 +18,12 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8, UInt64
 from PIL import Image
 
+from medssl.descriptors._pictures import LANCZOS, grey, resized
+from medssl.similarity import Kind
+
 __all__ = ["DHash"]
 
 SIDE = 8  # comparisons along each axis: 64 bits a slice
-LANCZOS = Image.Resampling.LANCZOS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +38,9 @@ class DHash:
         axes: Along which axes neighbors are compared: the `first`, or `all` of them.
     """
 
-    kind: ClassVar[Literal["vector", "hash"]] = "hash"
+    kind: ClassVar[Kind] = "hash"
     learned: ClassVar[bool] = False
+    columns: ClassVar[tuple[str, ...]] = ()
 
     axes: Literal["first", "all"] = "first"
 
@@ -65,18 +68,11 @@ class DHash:
         return np.stack(columns, axis=1)
 
 
-def grey(voxels: Float32[np.ndarray, "i j k"]) -> UInt8[np.ndarray, "k j i"]:
-    """Return slices as pictures of 256 greys: 0 and below is black, 1 and above is white."""
-    return np.rint(voxels.clip(0, 1) * 255).astype(np.uint8).T
-
-
 def tiny_slices(
     pictures: UInt8[np.ndarray, "k j i"], *, compared: int
 ) -> UInt8[np.ndarray, "k b a"]:
     """Return each slice as 8 x 8 pixels, 9 along the axis in which neighbors are compared."""
-    size = (SIDE + (compared == 2), SIDE + (compared == 1))
-    small = [Image.fromarray(np.ascontiguousarray(one)).resize(size, LANCZOS) for one in pictures]
-    return np.stack([np.asarray(one) for one in small])
+    return resized(pictures, (SIDE + (compared == 2), SIDE + (compared == 1)))
 
 
 def tiny_volume(

@@ -5,7 +5,7 @@ Source: none; the coarsest feature map's mean over space, as methods pool it.
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from jaxtyping import Float, Float32
 from torch import nn
 
 from medssl.errors import ConfigError
+from medssl.similarity import Kind
 
 __all__ = ["Encoder"]
 
@@ -31,8 +32,9 @@ class Encoder:
         batch_size: Pieces at once.
     """
 
-    kind: ClassVar[Literal["vector", "hash"]] = "vector"
+    kind: ClassVar[Kind] = "vector"
     learned: ClassVar[bool] = True
+    columns: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

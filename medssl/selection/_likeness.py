@@ -1,13 +1,27 @@
 """How alike two rows are, for selectors that do not choose by it."""
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
+
+from medssl.similarity.hamming import Hamming
+
+AT_ONCE = 1 << 14  # rows that are compared at a time: bounds memory
 
 
 def likeness(
+    values: Shaped[np.ndarray, "case dim"], stands_for: Int[np.ndarray, "case"]
+) -> Float[np.ndarray, "case"]:
+    """Return the share of equal bits of hashes, 1 / (1 + distance) of other rows."""
+    alike = np.empty(len(values))
+    for start in range(0, len(values), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        alike[part] = _likeness(values[part], values[stands_for[part]])
+    return alike
+
+
+def _likeness(
     a: Shaped[np.ndarray, "case dim"], b: Shaped[np.ndarray, "case dim"]
 ) -> Float[np.ndarray, "case"]:
-    """Return the share of equal bits of hashes, 1 / (1 + distance) of vectors, row by row."""
     if a.dtype == np.uint64:
-        return 1 - np.bitwise_count(a ^ b).sum(axis=1, dtype=np.int64) / (64 * a.shape[1])
+        return Hamming().pairs(a, b)
     return 1 / (1 + np.linalg.norm(a.astype(np.float64) - b, axis=1))

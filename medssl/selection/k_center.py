@@ -6,15 +6,18 @@ whose radius is at most twice the optimum (Gonzalez 1985).
 Departs from the paper: starts from one case instead of a labeled pool.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
-from medssl.selection import DescriptorTable, Selection
+from medssl.selection import DescriptorTable, Selection, _budget
+from medssl.similarity import Kind
 
 __all__ = ["KCenter"]
+
+AT_ONCE = 1 << 14  # rows whose distance is computed at a time: bounds memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,23 +26,28 @@ class KCenter:
 
     Args:
         fraction: Share of the cases to keep, in (0, 1]; at least one is kept.
+        budget: Cases to keep, instead of a share.
         seed: Chooses the first case.
     """
 
-    takes: ClassVar[Literal["vector", "hash", "any"]] = "vector"
+    takes: ClassVar[tuple[Kind, ...]] = ("vector",)
+    is_by_group: ClassVar[bool] = False
 
     fraction: float = 0.1
+    budget: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.fraction <= 1:
-            msg = f"fraction must be in (0, 1], got {self.fraction}"
-            raise ValueError(msg)
+        _budget.check(self.fraction, self.budget)
+
+    def keeping(self, budget: int) -> "KCenter":
+        """Return it with another budget."""
+        return replace(self, budget=budget)
 
     def __call__(self, table: DescriptorTable) -> Selection:
         """Return the kept rows and for each row the nearest of them."""
-        values = table.values.astype(np.float64)
-        budget = max(1, round(self.fraction * len(values)))
+        values = table.values
+        budget = _budget.rows_to_keep(self.fraction, self.budget, len(values))
         kept = [int(np.random.default_rng(self.seed).integers(len(values)))]
         nearest = distances_to(values, kept[0])
         stands_for = np.full(len(values), kept[0])
@@ -51,9 +59,14 @@ class KCenter:
             stands_for[distance < nearest] = kept[-1]
             nearest = np.minimum(nearest, distance)
         stands_for[kept] = kept
-        return Selection(np.sort(np.array(kept)), stands_for, 1 / (1 + nearest))
+        radius = {"radius": float(nearest.max())}
+        return Selection(np.sort(np.array(kept)), stands_for, 1 / (1 + nearest), radius)
 
 
-def distances_to(values: Float[np.ndarray, "case dim"], row: int) -> Float[np.ndarray, "case"]:
+def distances_to(values: Shaped[np.ndarray, "case dim"], row: int) -> Float[np.ndarray, "case"]:
     """Return each case's distance to one of them."""
-    return np.linalg.norm(values - values[row], axis=1)
+    one = values[row].astype(np.float64)
+    starts = range(0, len(values), AT_ONCE)
+    return np.concatenate(
+        [np.linalg.norm(values[start : start + AT_ONCE] - one, axis=1) for start in starts]
+    )

@@ -1,11 +1,11 @@
 """`embed` on a small cache: what it writes is what the descriptor says of each case."""
 
 import json
+import shutil
 
 import imagehash
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -18,6 +18,7 @@ from medssl.descriptors.encoder import Encoder
 from medssl.models.encoders.small_conv import SmallConv
 from medssl.models.export import write_export
 from pipelines.__main__ import main
+from pipelines._parts import values_of, which
 
 SHAPES = {"a": (20, 24, 40), "b": (16, 18, 9), "c": (20, 24, 5)}
 
@@ -68,7 +69,8 @@ def written(root):
     out = root / "out"
     assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
     card = json.loads((out / "card.json").read_text())
-    return np.load(out / "values.npy"), pq.read_table(out / "rows.parquet").to_pydict(), card
+    columns = which(out).select(["case_id", "slice", "blank"]).to_pydict()
+    return np.concatenate(list(values_of(out, card["dim"]))), columns, card
 
 
 def test_each_slice_has_the_hash_of_its_picture(tmp_path):
@@ -123,9 +125,72 @@ def test_what_shows_too_little_foreground_is_blank(tmp_path):
 def test_neither_jobs_nor_memory_changes_a_byte(tmp_path):
     cache(tmp_path)
     embed(tmp_path, jobs=1)
-    first = (tmp_path / "out" / "values.npy").read_bytes()
+    first = (tmp_path / "out/rows/part-00000.parquet").read_bytes()
+    shutil.rmtree(tmp_path / "out")
     embed(tmp_path, jobs=3, memory_gib=1e-6)
-    assert (tmp_path / "out" / "values.npy").read_bytes() == first
+    assert (tmp_path / "out/rows/part-00000.parquet").read_bytes() == first
+
+
+@pytest.mark.slow
+def test_processes_write_the_same(tmp_path):
+    cache(tmp_path)
+    embed(tmp_path)
+    first = (tmp_path / "out/rows/part-00000.parquet").read_bytes()
+    shutil.rmtree(tmp_path / "out")
+    assert embed(tmp_path, scheduler="processes") == 0
+    assert (tmp_path / "out/rows/part-00000.parquet").read_bytes() == first
+
+
+def test_a_run_goes_on_after_the_last_file_that_is_whole(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("pipelines._parts.PART_ROWS", 5)
+    cache(tmp_path)
+    path = tmp_path / "volumes" / "b.b2nd"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200])
+    assert embed(tmp_path, jobs=1) == 2
+    assert [part.name for part in (tmp_path / "out/rows").iterdir()] == ["part-00000.parquet"]
+    path.write_bytes(whole)
+    before = (tmp_path / "out/rows/part-00000.parquet").stat().st_mtime_ns
+    assert embed(tmp_path) == 0
+    assert "1 of 3 files found" in capsys.readouterr().out
+    assert (tmp_path / "out/rows/part-00000.parquet").stat().st_mtime_ns == before
+    values, rows, _ = written(tmp_path)
+    monkeypatch.undo()
+    embed(tmp_path, output=tmp_path / "at_once" / "out")
+    np.testing.assert_array_equal(values, written(tmp_path / "at_once")[0])
+    assert rows == written(tmp_path / "at_once")[1]
+
+
+def test_what_other_settings_left_is_made_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("pipelines._parts.PART_ROWS", 5)
+    cache(tmp_path)
+    embed(tmp_path)
+    assert embed(tmp_path, **{"descriptor.axes": "all"}) == 0
+    assert "files found" not in capsys.readouterr().out
+    assert written(tmp_path)[0].shape == (54, 2)
+    # Volumes fill one file; those of slices are gone.
+    embed(tmp_path, "dhash_volumes")
+    assert [part.name for part in (tmp_path / "out/rows").iterdir()] == ["part-00000.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "dim"),
+    [("thumbnails", "image", 128**2), ("content", "content", 2), ("dhash_both_axes", "hash", 2)],
+)
+def test_slices_are_described_in_other_ways(tmp_path, config, kind, dim):
+    cache(tmp_path)
+    assert embed(tmp_path, config) == 0
+    values, _, card = written(tmp_path)
+    assert (card["kind"], values.shape) == (kind, (54, dim))
+
+
+def test_numbers_with_a_meaning_have_names(tmp_path):
+    cache(tmp_path)
+    assert embed(tmp_path, "radiometry") == 0
+    values, _, card = written(tmp_path)
+    assert card["columns"][:2] == ["mean", "deviation"]
+    voxels = open_cached(tmp_path / "volumes" / "a.b2nd").read()
+    np.testing.assert_allclose(values[0, :2], [voxels.mean(), voxels.std()], rtol=1e-5)
 
 
 def export(root, spatial_dims, in_channels=1, **more):
@@ -236,6 +301,6 @@ def test_a_damaged_volume_leaves_no_finished_descriptors(tmp_path, capsys):
     assert embed(tmp_path) == 0
     path = tmp_path / "volumes" / "b.b2nd"
     path.write_bytes(path.read_bytes()[:200])
-    assert embed(tmp_path) == 2
+    assert embed(tmp_path, min_foreground=0.02) == 2
     assert "b.b2nd" in capsys.readouterr().err
     assert not (tmp_path / "out" / "card.json").exists()

@@ -4,19 +4,23 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from medssl import lookup
+from medssl.data.cache import write_cached
 from medssl.data.manifest import Case, Manifest, read_manifest, write_manifest
+from medssl.data.preprocessing import Intensity
+from medssl.data.volume import Volume
 from pipelines.__main__ import main
+from pipelines._parts import Part, Rows, write_part
 
 SLICES = 4
-CONFIGS = ["every_n", "near_duplicate_volumes", "near_duplicates", "uniform"]
+CONFIGS = ["all", "calibrated", "every_n", "near_duplicate_volumes", "near_duplicates", "uniform"]
 
 
 def manifest(root, *rows):
@@ -39,17 +43,21 @@ def manifest(root, *rows):
     write_manifest(Manifest.of(cases), root / "cache" / "manifest.parquet")
 
 
-def descriptors(root, kind, rows):
+def descriptors(root, kind, rows, folder="rows"):
     """Write what `embed` would: (case, slice, value, blank)."""
     names, slices, values, blank = zip(*rows, strict=True)
-    out = root / "rows"
+    out = root / folder
     out.mkdir(exist_ok=True)
     dtype = np.uint64 if kind == "hash" else np.float32
-    np.save(out / "values.npy", np.array(values, dtype)[:, None])
-    table = {"case_id": names, "slice": pa.array(slices, pa.int32()), "blank": blank}
-    pq.write_table(pa.table(table), out / "rows.parquet")
+    array = np.array(values, dtype).reshape(len(rows), -1)
+    cases = [
+        Rows(name, f"{name}.b2nd", np.array([-1 if k is None else k]), row[None], np.array([b]))
+        for name, k, row, b in zip(names, slices, array, blank, strict=True)
+    ]
+    write_part(Part(out / "rows" / "part-00000.parquet", 0, len(cases)), cases, "a stamp")
     unit = "volume" if slices[0] is None else "slice"
-    card = {"format": 1, "kind": kind, "unit": unit, "num_rows": len(rows), "dim": 1}
+    card = {"format": 2, "kind": kind, "unit": unit, "num_rows": len(rows), "dim": array.shape[1]}
+    card |= {"descriptor": {"name": kind}, "weights": None}
     (out / "card.json").write_text(json.dumps(card))
 
 
@@ -58,6 +66,7 @@ def select(root, config="near_duplicates", **keys):
         "manifest": root / "cache" / "manifest.parquet",
         "descriptors": root / "rows",
         "output": root / "small",
+        "num_examples": 0,  # there are no images
     } | keys
     flags = [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
     return main(["select", f"configs/select/{config}.yaml", *flags])
@@ -95,6 +104,7 @@ def test_duplicates_are_dropped_within_a_subject(tmp_path):
         "stands_for_case": "a",
         "stands_for_slice": None,
         "similarity": 1 - 2 / 64,
+        "step": 0,
     }
     assert rows["c", None] == {
         "kept": True,
@@ -102,6 +112,7 @@ def test_duplicates_are_dropped_within_a_subject(tmp_path):
         "stands_for_case": "c",
         "stands_for_slice": None,
         "similarity": 1.0,
+        "step": 0,
     }
 
 
@@ -218,7 +229,7 @@ def test_every_config_on_hashes_runs(tmp_path, name):
     two_subjects(tmp_path)
     assert select(tmp_path, name) == 0
     assert 0 < len(left(tmp_path)) <= 4
-    assert (tmp_path / "small" / "figures" / "selection.png").stat().st_size > 1000
+    assert (tmp_path / "small" / "figures" / "selection_0.png").stat().st_size > 1000
 
 
 def test_vectors_are_selected_from(tmp_path):
@@ -261,11 +272,11 @@ def test_a_selection_is_written_down_in_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("config", "keys", "line"),
     [
-        ("k_center", {}, "k_center takes a vector a row, .* holds a hash"),
+        ("k_center", {}, "KCenter takes rows of the kind vector, .* holds a hash"),
         ("near_duplicates", {"descriptors": "nowhere"}, "nowhere holds no finished descriptors"),
         ("near_duplicates", {"manifest": "nowhere"}, "nowhere"),
         ("near_duplicates", {"within": "hospital"}, "within: "),
-        ("near_duplicates", {"selector.radius": "far"}, "selector: radius: .*, got 'far'"),
+        ("near_duplicates", {"selector.similarity.radius": "far"}, "radius: .*, got 'far'"),
     ],
 )
 def test_a_mistake_is_named(tmp_path, capsys, config, keys, line):
@@ -281,7 +292,7 @@ def test_selecting_loads_no_torch(tmp_path, show):
     words = ["select", "configs/select/near_duplicates.yaml", "--set"]
     for key, folder in {"manifest": "cache/manifest.parquet", "descriptors": "rows"}.items():
         words += [f"{key}={tmp_path / folder}", "--set"]
-    words += [f"output={tmp_path / 'small'}", *["--show"] * show]
+    words += [f"output={tmp_path / 'small'}", "--set", "num_examples=0", *["--show"] * show]
     code = (
         "import sys; from pipelines.__main__ import main; "
         f"assert main({words}) == 0; "
@@ -302,15 +313,164 @@ def test_a_case_without_descriptors_is_named(tmp_path, capsys):
 
 def test_descriptors_that_disagree_with_their_rows_are_refused(tmp_path, capsys):
     two_subjects(tmp_path)
-    np.save(tmp_path / "rows" / "values.npy", np.zeros((2, 1), np.uint64))
+    card = json.loads((tmp_path / "rows" / "card.json").read_text())
+    (tmp_path / "rows" / "card.json").write_text(json.dumps(card | {"num_rows": 7}))
     assert select(tmp_path) == 2
-    assert "values.npy has 2 rows, rows.parquet 5" in capsys.readouterr().err
+    assert "card.json says 7 rows, its files hold 5; embed again" in capsys.readouterr().err
+    (tmp_path / "rows" / "card.json").write_text(json.dumps(card | {"dim": 2}))
+    assert select(tmp_path) == 2
+    assert "expected 2 numbers a row, as in card.json, got 1" in capsys.readouterr().err
+    (tmp_path / "rows" / "card.json").write_text(json.dumps(card | {"format": 1}))
+    assert select(tmp_path) == 2
+    assert "is of format 1, expected 2; embed again" in capsys.readouterr().err
+
+
+def test_descriptors_of_another_image_are_refused(tmp_path, capsys):
+    two_subjects(tmp_path)
+    path = tmp_path / "cache" / "manifest.parquet"
+    cases = [asdict(case) for case in read_manifest(path)]
+    cases[2]["image_uri"] = "volumes/anew.b2nd"
+    write_manifest(Manifest.of(Case(**case) for case in cases), path)
+    assert select(tmp_path) == 2
+    said = capsys.readouterr().err
+    assert "describes another image of case c than the manifest lists (c.b2nd, anew.b2nd)" in said
+
+
+def test_descriptors_that_are_no_numbers_are_refused(tmp_path, capsys):
+    two_subjects(tmp_path)
+    values = zip("abcd", [0, 1, np.nan, 8], strict=True)
+    descriptors(tmp_path, "vector", [(n, None, v, False) for n, v in values])
+    assert select(tmp_path, "k_center") == 2
+    assert "1 of 4 rows hold numbers that are not finite, such as row 2" in capsys.readouterr().err
+
+
+def test_a_budget_above_the_data_is_refused(tmp_path, capsys):
+    two_subjects(tmp_path)
+    assert select(tmp_path, "uniform", **{"selector.budget": 5}) == 2
+    assert "the budget is 5 rows, but there are only 4" in capsys.readouterr().err
+
+
+def test_selectors_follow_one_another_on_other_descriptors(tmp_path):
+    slices_of_three_cases(tmp_path)
+    vectors = [("a", None, [1.0, 0.0], False), ("b", None, [1.0, 0.1], False)]
+    descriptors(tmp_path, "vector", vectors, folder="vectors")
+    then = "[{selector: {name: k_center, fraction: 0.5}, descriptors: %s}]" % (tmp_path / "vectors")
+    assert select(tmp_path, then=then) == 0
+    log = pq.read_table(tmp_path / "small" / "audit.parquet").to_pylist()
+    second = [row for row in log if row["step"] == 1]
+    assert [row["reason"] for row in second] in (["kept", "represented"], ["represented", "kept"])
+    (kept,) = [row["case_id"] for row in second if row["kept"]]
+    assert left(tmp_path) == {kept: [1], "c": [0]}
+
+
+def test_an_arm_keeps_as_many_rows_as_another(tmp_path, capsys):
+    slices_of_three_cases(tmp_path)
+    select(tmp_path)
+    other = {"as_many_as": tmp_path / "small", "output": tmp_path / "matched"}
+    assert select(tmp_path, "uniform", **other) == 0
+    log = pq.read_table(tmp_path / "matched" / "audit.parquet").to_pylist()
+    assert sum(row["kept"] for row in log if row["reason"] != "other_split") == 2
+    assert select(tmp_path, "uniform", **(other | {"as_many_as": tmp_path / "rows"})) == 2
+    assert "holds no selection (no audit.parquet)" in capsys.readouterr().err
+
+
+def many_slices(root, cases=6):
+    rng = np.random.default_rng(0)
+    names = [f"c{number}" for number in range(cases)]
+    manifest(root, *[(name, name, "train", False, None) for name in names])
+    walk = np.cumsum(rng.integers(0, 3, size=(cases, SLICES)), axis=1)
+    rows = [
+        (name, k, (1 << int(walk[number, k])) - 1, False)
+        for number, name in enumerate(names)
+        for k in range(SLICES)
+    ]
+    descriptors(root, "hash", rows)
+
+
+@pytest.mark.parametrize(
+    "scheduler", ["threads", pytest.param("processes", marks=pytest.mark.slow)]
+)
+def test_who_works_changes_nothing(tmp_path, scheduler):
+    many_slices(tmp_path)
+    close = {"selector.similarity.radius": 1, "within": "case"}
+    select(tmp_path, **close, jobs=1)
+    alone = audit(tmp_path)
+    assert select(tmp_path, **close, jobs=3, scheduler=scheduler, memory_gib=1e-9) == 0
+    assert audit(tmp_path) == alone
+    assert 6 <= sum(row["kept"] for row in alone.values()) < 24
+
+
+def test_whom_the_target_is_evaluated_on_is_never_chosen(tmp_path, capsys):
+    vectors = [(n, None, v, False) for n, v in zip("abcd", np.eye(4) + 1, strict=True)]
+    manifest(tmp_path, ("t", "s1", "train", False, None), ("b", "s2", "test", False, None))
+    (tmp_path / "cache").rename(tmp_path / "cohort")
+    descriptors(tmp_path, "vector", [("t", None, np.ones(4), False)], folder="cohort_rows")
+    subjects = {"a": "s2", "b": "s3", "c": "s4", "d": "s5"}  # b is a copy of what is evaluated
+    manifest(tmp_path, *[(n, subjects[n], "train", False, None) for n in "abcd"])
+    descriptors(tmp_path, "vector", vectors)
+    target = {
+        "target.manifest": tmp_path / "cohort" / "manifest.parquet",
+        "target.descriptors": tmp_path / "cohort_rows",
+        "selector.fraction": 1.0,
+        "selector.stop_ratio": "null",
+    }
+    assert select(tmp_path, "simcore", **target) == 0
+    reasons = {case: row["reason"] for (case, _), row in audit(tmp_path).items()}
+    assert reasons == {"a": "evaluated", "b": "evaluated", "c": "kept", "d": "kept"}
+    card = json.loads((tmp_path / "cohort_rows" / "card.json").read_text())
+    other = json.dumps(card | {"weights": "others"})
+    (tmp_path / "cohort_rows" / "card.json").write_text(other)
+    assert select(tmp_path, "simcore", **target) == 2
+    assert "differ in their weights (others, None); describe both" in capsys.readouterr().err
+    assert select(tmp_path, "simcore", target="null") == 2
+    assert "simcore needs the vectors of a target cohort" in capsys.readouterr().err
+
+
+def test_quotas_are_of_a_column_and_what_is_left_of_each_is_told(tmp_path, capsys):
+    two_subjects(tmp_path)
+    path = tmp_path / "cache" / "manifest.parquet"
+    cases = [asdict(case) for case in read_manifest(path)]
+    for case, site in zip(cases, "xxxy", strict=True):
+        case["site"] = site
+    write_manifest(Manifest.of(Case(**case) for case in cases), path)
+    quotas = {"selector.budget": 2, "selector.selector": "{name: uniform}"}
+    assert select(tmp_path, "quotas", **quotas) == 0
+    assert "d" in left(tmp_path)
+    assert len(left(tmp_path)) == 2
+    told = pq.read_table(tmp_path / "small" / "kept_by.parquet").to_pylist()
+    assert [(row["value"], row["rows"], row["kept_rows"]) for row in told] == [
+        ("x", 3, 1),
+        ("y", 1, 1),
+    ]
+    assert (tmp_path / "small" / "figures" / "kept_by.png").is_file()
+    assert select(tmp_path, "quotas", **quotas, stratify_by="scanner") == 2
+    assert "no case of the manifest has a scanner" in capsys.readouterr().err
+
+
+def test_dropped_rows_are_shown_beside_what_stands_for_them(tmp_path):
+    slices_of_three_cases(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        write_cached(
+            tmp_path / "cache" / "volumes" / f"{name}.b2nd",
+            Volume(rng.integers(0, 1000, size=(1, 8, 8, SLICES)).astype(np.int16), np.eye(4)),
+            intensity=Intensity(0.0, 1e-3, 0.0, 1.0),
+            source_affine=np.eye(4),
+            source_shape=(8, 8, SLICES),
+            key=name,
+        )
+    assert select(tmp_path, num_examples=2) == 0
+    sheet = tmp_path / "small" / "figures" / "dropped.png"
+    assert sheet.is_file()
+    # With nothing dropped there is nothing to show, and no sheet of before is left.
+    assert select(tmp_path, "all", num_examples=2) == 0
+    assert not sheet.exists()
 
 
 def test_rows_that_are_all_blank_are_refused(tmp_path, capsys):
     two_subjects(tmp_path, blank="abcd")
     assert select(tmp_path) == 2
-    assert "all 4 rows are blank; lower min_foreground" in capsys.readouterr().err
+    assert "none of 4 rows can be chosen: 4 are blank" in capsys.readouterr().err
 
 
 def test_a_manifest_without_train_cases_is_refused(tmp_path, capsys):

@@ -6,17 +6,22 @@ import numpy as np
 import pytest
 
 from medssl import lookup
-from medssl.selection import DescriptorTable
+from medssl.errors import DataError
+from medssl.selection import NOBODY, DescriptorTable, Selector, Tunable
+from medssl.similarity import SIDE_PX
 
 FAMILY = "medssl.selection"
 
 
-KINDS = {"vector": ["vector"], "hash": ["hash"], "any": ["vector", "hash"]}
+KEEPS_ALL = ("all",)
+FILTERS = ("entropy_filter",)  # which drop rows for what they are
+BY_NUMBER = ("k_center",)
 
 
-def members():
+def members(protocol=Selector):
     for name in lookup.names(FAMILY):
-        for kind in KINDS[lookup.find(FAMILY, name).takes]:
+        selector = lookup.build(FAMILY, name)
+        for kind in selector.takes if isinstance(selector, protocol) else ():
             yield pytest.param((name, kind), id=f"{name}-{kind}")
 
 
@@ -37,28 +42,46 @@ def table(member):
     values = {
         "vector": rng.normal(size=(20, 3)),
         "hash": rng.integers(2**64, size=(20, 1), dtype=np.uint64),
+        "image": rng.integers(256, size=(20, SIDE_PX**2), dtype=np.uint8),
+        "content": np.concatenate([[[3, 0.5]], rng.uniform(size=(19, 2)) * [4, 1]]),
     }[member[1]]
-    return DescriptorTable(np.tile(values, (2, 1)), np.arange(40) % 5, rng.permutation(40))
+    return DescriptorTable(
+        np.tile(values, (2, 1)),
+        np.arange(40) % 5,
+        rng.permutation(40),
+        target=values[:3] + rng.normal(size=(3, 3)) if member[1] == "vector" else None,
+        stratum=np.arange(40) % 3 // 2,
+        strata=("a", "b"),
+    )
 
 
-def test_it_keeps_some_rows_once_in_order(selector, table):
+def test_it_is_a_selector_that_says_what_it_takes(selector, member):
+    assert isinstance(selector, Selector)
+    assert member[1] in selector.takes
+
+
+def test_it_keeps_some_rows_once_in_order(selector, table, member):
     kept = selector(table).kept
-    assert 0 < len(kept) < len(table)
+    assert len(kept) > 0
+    assert (len(kept) == len(table)) == (member[0] in KEEPS_ALL)
     assert (np.diff(kept) > 0).all()
     assert np.isin(kept, np.arange(len(table))).all()
 
 
-def test_a_kept_case_stands_for_each(selector, table):
+def test_a_kept_case_stands_for_each(selector, table, member):
     selection = selector(table)
-    assert set(selection.stands_for) == set(selection.kept)
+    nobody = {NOBODY} if member[0] in FILTERS else set()
+    assert set(selection.stands_for) == set(selection.kept) | nobody
+    np.testing.assert_array_equal(np.isnan(selection.similarity), selection.stands_for == NOBODY)
     np.testing.assert_array_equal(selection.stands_for[selection.kept], selection.kept)
 
 
 def test_similarity_is_1_where_and_only_where_the_values_are_equal(selector, table):
     selection = selector(table)
-    equal = (table.values == table.values[selection.stands_for]).all(axis=1)
-    assert (selection.similarity >= 0).all()
-    np.testing.assert_array_equal(selection.similarity == 1, equal)
+    (rows,) = np.nonzero(selection.stands_for != NOBODY)
+    equal = (table.values[rows] == table.values[selection.stands_for[rows]]).all(axis=1)
+    assert (selection.similarity[rows] >= 0).all()
+    np.testing.assert_array_equal(selection.similarity[rows] == 1, equal)
 
 
 def test_it_answers_the_same_twice(selector, table):
@@ -71,12 +94,12 @@ def test_equal_cases_are_kept_once_each(selector, table):
     same = replace(table, values=np.repeat(table.values[:1], 40, axis=0))
     selection = selector(same)
     kept = selection.kept
-    assert len(kept) == len(set(kept.tolist())) < 40
+    assert len(kept) == len(set(kept.tolist())) <= 40
     np.testing.assert_array_equal(selection.stands_for[kept], kept)
 
 
 def test_one_case_stands_for_itself(selector, table):
-    one = DescriptorTable(table.values[:1], table.group[:1], table.order[:1])
+    one = table.take(np.array([0]))
     selection = selector(one)
     assert (selection.kept.tolist(), selection.stands_for.tolist()) == ([0], [0])
     assert selection.similarity.tolist() == [1.0]
@@ -87,3 +110,50 @@ def test_it_leaves_the_table_alone(selector, table):
     selector(table)
     for array, copy in zip((table.values, table.group, table.order), before, strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+def test_groups_that_are_decided_on_by_themselves_can_be_decided_on_apart(selector, table):
+    if not selector.is_by_group:
+        pytest.skip("its groups depend on each other")
+    whole = selector(table)
+    for group in range(5):
+        (rows,) = np.nonzero(table.group == group)
+        alone = selector(table.take(rows))
+        np.testing.assert_array_equal(rows[alone.stands_for], whole.stands_for[rows])
+        np.testing.assert_array_equal(alone.similarity, whole.similarity[rows])
+
+
+def test_where_rows_are_stored_changes_nothing(selector, table, member):
+    if member[0] in BY_NUMBER:
+        pytest.skip("its first row is drawn by number")
+    moved = np.random.default_rng(1).permutation(len(table))
+    kept = selector(table).kept
+    there = moved[selector(table.take(moved)).kept]
+    assert sorted(there.tolist()) == kept.tolist()
+
+
+@pytest.mark.parametrize("member", list(members(Tunable)), indirect=True)
+def test_the_knob_goes_from_fewer_rows_to_more(selector, table):
+    knob = selector.knob(table)
+    fewest, most = (selector.at(level)(table).kept for level in (knob.low, knob.high))
+    assert 1 <= len(fewest) < len(most) <= len(table)
+    assert selector.at(knob.low) != selector.at(knob.high)
+
+
+def test_a_table_without_rows_is_refused(table):
+    with pytest.raises(DataError, match="expected descriptors of at least one row, got none"):
+        table.take(np.arange(0))
+    with pytest.raises(DataError, match="expected descriptors of at least one target row, got non"):
+        replace(table, target=table.values[:0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("part", ["values", "target"])
+def test_rows_that_are_no_numbers_are_refused(bad, part):
+    rows = np.ones((4, 2))
+    spoiled = rows.copy()
+    spoiled[2, 1] = bad
+    keys = {"values": rows, "target": rows} | {part: spoiled}
+    said = "rows hold numbers that are not finite, such as row 2"
+    with pytest.raises(DataError, match=f"1 of 4 {'target ' * (part == 'target')}{said}"):
+        DescriptorTable(group=np.zeros(4, int), order=np.arange(4), **keys)

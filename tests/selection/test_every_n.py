@@ -38,3 +38,13 @@ def test_each_group_is_counted_by_itself_and_in_its_order():
 def test_a_step_below_1_is_refused():
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         EveryN(n=0)
+
+
+@pytest.mark.parametrize(("n", "kept"), [(1.5, [0, 2, 3, 5, 6, 8, 9]), (2.5, [0, 3, 5, 8])])
+def test_a_step_that_is_not_whole_is_kept_on_average(n, kept):
+    assert EveryN(n=n)(line(10)).kept.tolist() == kept
+
+
+@pytest.mark.parametrize("share", [0.07, 0.3, 0.88])
+def test_the_knob_is_the_share_that_is_kept(share):
+    assert len(EveryN().at(share)(line(10_000)).kept) == pytest.approx(10_000 * share, abs=1)

@@ -1,10 +1,22 @@
 """What the stage `embed` may be told."""
 
+from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
 from medssl import lookup
-from medssl.config.schema import SILENT, Count, Descriptor, Device, Positive, Share, Tracker, config
+from medssl.config.schema import (
+    SILENT,
+    Count,
+    Descriptor,
+    Device,
+    Positive,
+    Scheduler,
+    Share,
+    Tracker,
+    config,
+)
 from medssl.errors import ConfigError
 
 __all__ = ["Embed"]
@@ -23,9 +35,12 @@ class Embed:
         foreground_above: Normalized intensity above which a voxel counts as foreground.
         min_foreground: Share of foreground below which a row is marked as blank. What has one
             intensity all over is blank in any case.
-        jobs: Cases that are worked on at a time, if no network is involved.
+        scheduler: Who works, if no network is involved: `threads` or `processes` of this machine,
+            or the address of a Dask scheduler, `tcp://host:port`, whose workers see the same files.
+        jobs: Cases that are worked on at a time; a Dask scheduler has its own number.
         memory_gib: What they may take together.
         device: Where a network computes.
+        cell: The place in a study's matrix; a study fills it in.
         tracker: Where the run is written down.
     """
 
@@ -36,9 +51,11 @@ class Embed:
     export: Path | None = None
     foreground_above: float = 0.1
     min_foreground: Share = 0.01
+    scheduler: Scheduler = "threads"
     jobs: Count = 2
     memory_gib: Positive = 4.0
     device: Device = "auto"
+    cell: Mapping[str, str] = field(default_factory=dict)
     tracker: Tracker = SILENT
 
     def __post_init__(self) -> None:

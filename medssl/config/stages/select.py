@@ -3,9 +3,50 @@
 from pathlib import Path
 from typing import Literal
 
-from medssl.config.schema import SILENT, Selector, Tracker, config
+from medssl.config.schema import (
+    SILENT,
+    Count,
+    Natural,
+    Positive,
+    Scheduler,
+    Selector,
+    Tracker,
+    config,
+)
 
 __all__ = ["Select"]
+
+Within = Literal["case", "subject", "all"]
+Column = Literal["site", "scanner", "body_part", "sequence", "modality", "group", "sex"]
+
+
+@config
+class Target:
+    """A cohort that the selection is to serve.
+
+    Args:
+        manifest: The cached manifest. Its train cases are the target; subjects of its other splits
+            are left out of what is selected from.
+        descriptors: What `embed` wrote of it, by the same descriptor and weights.
+    """
+
+    manifest: Path
+    descriptors: Path
+
+
+@config
+class Then:
+    """A further selection among what is left.
+
+    Args:
+        selector: What decides.
+        descriptors: The folder that `embed` wrote; null for that of the one before.
+        within: What a group is; null for that of the one before.
+    """
+
+    selector: Selector
+    descriptors: Path | None = None
+    within: Within | None = None
 
 
 @config
@@ -19,8 +60,18 @@ class Select:
         selector: What decides.
         within: What a group is, for selectors that compare within groups: the slices of a
             `case`, what a `subject` has, or `all` there is.
+        then: Further selectors, each among what those before it left.
+        target: A cohort that selectors are to come close to.
+        stratify_by: The column of the manifest that quotas are about.
+        as_many_as: The folder of another selection of the same manifest: the last selector keeps
+            as many rows as that one did.
         keep_labeled: Keep each case that has a label, whole, and let it stand for others. If
             not, labels play no part, and the closing line says how many were dropped.
+        num_examples: Pairs on each half of the contact sheet: the most and the least alike ones.
+        scheduler: Who works where groups can be decided on apart: `threads` or `processes` of this
+            machine, or the address of a Dask scheduler, `tcp://host:port`.
+        jobs: Parts that are worked on at a time; a Dask scheduler has its own number.
+        memory_gib: What they may take together.
         tracker: Where the run is written down.
     """
 
@@ -28,6 +79,14 @@ class Select:
     descriptors: Path
     output: Path
     selector: Selector
-    within: Literal["case", "subject", "all"] = "subject"
+    within: Within = "subject"
+    then: tuple[Then, ...] = ()
+    target: Target | None = None
+    stratify_by: Column | None = None
+    as_many_as: Path | None = None
     keep_labeled: bool = True
+    num_examples: Natural = 6
+    scheduler: Scheduler = "threads"
+    jobs: Count = 2
+    memory_gib: Positive = 4.0
     tracker: Tracker = SILENT

@@ -1,0 +1,117 @@
+"""Cosine: the cosine of the angle between two vectors.
+
+Source: Wolf et al., CIBM 183, 2024, arXiv:2410.14524; the arm DeepNet, whose exact choices are
+not published.
+Departs from the paper: unknown.
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, Shaped
+
+from medssl.errors import DataError
+from medssl.similarity import Kind, Knob
+from medssl.similarity._greedy import Prepared, equal_rows, exemplars, in_unit, last_kept
+
+__all__ = ["Cosine"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """Vectors by their directions; below 0, which is opposite, similarity is 0.
+
+    Products are of float32; where one is so close to the limit that rounding might decide, it
+    is computed anew in float64. So what is kept does not depend on how rows are put together.
+
+    Args:
+        least: From which cosine on two vectors are near duplicates.
+    """
+
+    takes: ClassVar[Kind] = "vector"
+
+    least: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0 < self.least <= 1:
+            msg = f"least must be in (0, 1], got {self.least}"
+            raise ValueError(msg)
+
+    @property
+    def floor(self) -> float:
+        """Below this no product of vectors of up to 4,096 numbers is near, however rounded."""
+        return self.least - _rounding(4096)
+
+    def knob(self, dim: int) -> Knob:
+        """Return the knob."""
+        return Knob(1e-6, 1.0)
+
+    def at(self, level: float) -> "Cosine":
+        """Return it with another limit."""
+        return replace(self, least=level)
+
+    def pairs(
+        self, a: Shaped[np.ndarray, "row dim"], b: Shaped[np.ndarray, "row dim"]
+    ) -> Float[np.ndarray, "row"]:
+        """Return the cosines of vectors row by row, at least 0."""
+        exact = _exact(directions(a), directions(b))
+        return in_unit(exact, a, b)
+
+    def exemplars(self, values: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "row"]:
+        """Return for each row the exemplar that stands for it."""
+        return exemplars(self, values)
+
+    def last_kept(self, values: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "row"]:
+        """Return for each row the last exemplar up to it."""
+        return last_kept(self, values)
+
+    def prepare(self, values: Shaped[np.ndarray, "row dim"]) -> Prepared:
+        """Return the directions."""
+        return (directions(values),)
+
+    def between(self, a: Prepared, b: Prepared) -> Float32[np.ndarray, "a b"]:
+        """Return all products."""
+        product: np.ndarray = a[0] @ b[0].T
+        return product
+
+    def is_near(
+        self, alike: Float[np.ndarray, "row"], a: Prepared, b: Prepared
+    ) -> Bool[np.ndarray, "row"]:
+        """Return which are near duplicates."""
+        near = alike >= self.least
+        (close,) = np.nonzero(np.abs(alike - self.least) <= _rounding(a[0].shape[1]))
+        near[close] = _exact(a[0][close], b[0][close]) >= self.least
+        return near
+
+
+def directions(values: Shaped[np.ndarray, "row dim"]) -> Float32[np.ndarray, "row dim"]:
+    """Return vectors of length 1.
+
+    Raises:
+        DataError: If one has no direction.
+    """
+    vectors = values.astype(np.float64)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not (lengths > 0).all():
+        rows = np.flatnonzero(lengths[:, 0] == 0).tolist()
+        msg = (
+            f"{len(rows)} of {len(values)} vectors are zero and have no direction, such as row "
+            f"{rows[0]}; look at what described them, or leave those cases out"
+        )
+        raise DataError(msg)
+    return (vectors / lengths).astype(np.float32)
+
+
+def _exact(
+    a: Float32[np.ndarray, "row dim"], b: Float32[np.ndarray, "row dim"]
+) -> Float[np.ndarray, "row"]:
+    """Return cosines in float64, 1 where the directions are the same numbers."""
+    products = np.einsum("rd,rd->r", a, b, dtype=np.float64)
+    lengths = [np.sqrt(np.einsum("rd,rd->r", one, one, dtype=np.float64)) for one in (a, b)]
+    return np.where(equal_rows(a, b), 1.0, products / (lengths[0] * lengths[1]))
+
+
+def _rounding(dim: int) -> float:
+    """Return by how much a product of float32 may be off: a unit of rounding a summand."""
+    return dim * 2.0**-24
