@@ -53,8 +53,8 @@ class Described:
         return unit
 
 
-def read_descriptors(folder: Path, manifest: Manifest, *, split: str) -> Described:
-    """Return the rows of a split's cases, only of slices that take part.
+def read_descriptors(folder: Path, manifest: Manifest, *, split: str | None) -> Described:
+    """Return the rows of a split's cases, or of all, only of slices that take part.
 
     Descriptors of other cases are passed over.
 
@@ -77,7 +77,9 @@ def read_descriptors(folder: Path, manifest: Manifest, *, split: str) -> Describ
         )
         raise DataError(msg)
 
-    in_split = pc.equal(manifest.table["split"], split).to_numpy()
+    in_split = np.ones(len(manifest), bool)
+    if split is not None:
+        in_split = pc.equal(manifest.table["split"], split).to_numpy()
     if not in_split.any():
         msg = f"no case has split {split!r}: there is nothing to select from"
         raise DataError(msg)
@@ -90,7 +92,7 @@ def read_descriptors(folder: Path, manifest: Manifest, *, split: str) -> Describ
     if lacking := sorted(set(in_split.nonzero()[0].tolist()) - set(case[rows].tolist())):
         first = manifest.table["case_id"][lacking[0]].as_py()
         msg = (
-            f"{folder} lacks {len(lacking)} of the {split} cases, such as {first}; "
+            f"{folder} lacks {len(lacking)} of the {split or 'manifest'} cases, such as {first}; "
             "run `medssl embed` on this manifest"
         )
         raise DataError(msg)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
@@ -13,6 +14,7 @@ from medssl.data.manifest import Manifest, read_manifest
 from medssl.errors import DataError
 from medssl.inference.sliding_window import SlidingWindow
 from medssl.models.network import DenseNetwork
+from pipelines._copies import check_splits, with_hashes
 
 
 class Cases(NamedTuple):
@@ -22,23 +24,26 @@ class Cases(NamedTuple):
         root: The folder that their files lie in.
         train: What is learned from: labeled.
         val: What is looked at while learning: labeled.
-        held_out: All of the val and test splits, none of which an earlier training may know.
+        held_out: All of the val and test splits, none of which an earlier training may know; with
+            a column for their hashes, if these are known.
+        seen: What is learned from, with the same.
     """
 
     root: Path
     train: Manifest
     val: Manifest
-    held_out: Manifest
+    held_out: pa.Table
+    seen: pa.Table
 
 
-def choose(path: Path, *, count: int | None, draw: int) -> Cases:
+def choose(path: Path, descriptors: Path | None, *, count: int | None, draw: int) -> Cases:
     """Return the labeled cases that take part: the first `count` of a permutation, or all.
 
     Of the train split's labeled cases, in the manifest's order, the permutation is
     `numpy.random.default_rng(draw).permutation(n)`: fewer are always among more.
 
     Raises:
-        DataError: If there are not as many.
+        DataError: If there are not as many, or near copies stand in two splits.
     """
     manifest = read_manifest(path)
     if not len(manifest):
@@ -59,8 +64,16 @@ def choose(path: Path, *, count: int | None, draw: int) -> Cases:
         )
         raise DataError(msg)
     rows = np.random.default_rng(draw).permutation(len(labeled))[:count]
-    held_out = Manifest(manifest.table.filter(pc.field("split") != "train"))
-    return Cases(path.parent, labeled.keep(rows), _labeled(manifest.split("val")), held_out)
+    told = with_hashes(manifest, descriptors)
+    check_splits(told)
+    chosen = labeled.keep(rows)
+    return Cases(
+        root=path.parent,
+        train=chosen,
+        val=_labeled(manifest.split("val")),
+        held_out=told.filter(pc.field("split") != "train"),
+        seen=told.filter(pc.is_in(told["case_id"], chosen.table["case_id"].combine_chunks())),
+    )
 
 
 def _labeled(manifest: Manifest) -> Manifest:

@@ -56,7 +56,7 @@ def run(cfg: Finetune) -> None:
         return
 
     # Data
-    cases = choose(cfg.manifest, count=cfg.labels.count, draw=cfg.labels.draw)
+    cases = choose(cfg.manifest, cfg.descriptors, count=cfg.labels.count, draw=cfg.labels.draw)
     notes = check_labels(cases, cfg.classes)
     fabric = start_fabric(cfg)
     batches = Batches(cfg, cases, fabric)
@@ -141,7 +141,7 @@ def make_model(cfg: Finetune, cases: Cases, source: CropSource) -> Model:
     network = architecture.network(len(cfg.classes) + 1)
     check_fits(architecture.encoder, network.encoder, cfg.crops.name, source)
     if cfg.init and not cfg.from_scratch:
-        check_unseen(cfg.init.export, cases.held_out.table)
+        check_unseen(cfg.init.export, cases.held_out)
     return Model(
         network, architecture, load_weights(network, cfg.init, from_scratch=cfg.from_scratch)
     )
@@ -254,6 +254,6 @@ def keep(
         cfg.output,
         model.network.parts,
         card,
-        subjects=seen_cases(cases.train.table, earlier),
+        subjects=seen_cases(cases.seen, earlier),
         history=training.history.table(),
     )

@@ -28,6 +28,7 @@ from medssl.training.checkpoint import StateFolder
 from medssl.training.fabric import place, start
 from medssl.training.loop import Hook
 from pipelines._batches import Batches, by_size, check_views
+from pipelines._copies import with_hashes
 from pipelines._figures import draw_curves, draw_views
 from pipelines._network import check_fits
 from pipelines._records import record_of
@@ -229,7 +230,8 @@ def keep(
     training: Training,
 ) -> None:
     """Write the export; hand it and the figures to the tracker."""
-    subjects = seen_cases(manifest.table, [cfg.init.export] if cfg.init else [])
+    cases = with_hashes(manifest, cfg.descriptors)
+    subjects = seen_cases(cases, [cfg.init.export] if cfg.init else [])
     write_export(cfg.output, parts, card, subjects=subjects, history=training.history.table())
     figures = training.state.path / "figures"
     draw_curves(training.history.curves("train/"), figures / "losses.png", title=cfg.output.name)

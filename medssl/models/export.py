@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,9 +20,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from medssl.errors import DataError
+from medssl.similarity.hamming import is_near, nearest
 
 FORMAT = 1
 SEEN = ("subject_id", "digest")
+HASH = "dhash"  # of the whole volume, where it is known: near copies have near hashes
 
 
 class Coverage(NamedTuple):
@@ -56,7 +59,8 @@ def write_export(
         folder: The export; an export that is there is replaced, anything else is refused.
         parts: What to keep, by name.
         card: What they are; the format and the parts' names are added to it.
-        subjects: `subject_id` and `digest` of each case seen in training.
+        subjects: `subject_id`, `digest` and, if it is known, the hash of each case seen in
+            training; no other column is kept.
         history: The logged numbers, if they are to be kept beside.
 
     Raises:
@@ -72,7 +76,7 @@ def write_export(
         for key, value in module.state_dict().items()
     }
     save_file(weights, temporary / "weights.safetensors")
-    pq.write_table(subjects.select(SEEN), temporary / "subjects.parquet")
+    pq.write_table(_seen(subjects), temporary / "subjects.parquet")
     if history is not None:
         pq.write_table(history, temporary / "history.parquet")
     card = {"format": FORMAT, "parts": sorted(parts), **card}
@@ -172,7 +176,8 @@ def check_unseen(folder: Path, cases: pa.Table) -> None:
 
     Args:
         folder: The export.
-        cases: A manifest's table, or whatever has `subject_id` and `digest` of what to evaluate.
+        cases: A manifest's table, or whatever has `subject_id` and `digest` of what to evaluate;
+            where it and the export have hashes, near copies are refused as well.
 
     Raises:
         DataError: With how many cases were seen, and the first few.
@@ -189,18 +194,47 @@ def check_unseen(folder: Path, cases: pa.Table) -> None:
                 "without them (index splits by subject; pretrain reads `train` alone)"
             )
             raise DataError(msg)
+    _check_no_near_copy(folder, seen, cases)
+
+
+def _check_no_near_copy(folder: Path, seen: pa.Table, cases: pa.Table) -> None:
+    if HASH not in cases.column_names or HASH not in seen.column_names:
+        return
+    known = [one for one in seen[HASH].to_pylist() if one is not None]
+    if not known or not len(cases):
+        return
+    hashes, trained_on = (
+        np.array([np.frombuffer(one, np.uint64) for one in column])
+        for column in (cases[HASH].to_pylist(), known)
+    )
+    bits, _ = nearest(hashes, trained_on)
+    if (copies := np.flatnonzero(is_near(bits, hashes.shape[1]))).size:
+        first = [
+            f"{cases['case_id'][row].as_py()} ({bits[row]} bits)" for row in copies[:3].tolist()
+        ]
+        msg = (
+            f"{len(copies)} of {len(cases)} cases to evaluate are near copies of what {folder} was "
+            f"trained on, such as {', '.join(first)}; evaluate on others, or train again without "
+            "them"
+        )
+        raise DataError(msg)
 
 
 def seen_cases(cases: pa.Table, earlier: Iterable[Path] = ()) -> pa.Table:
-    """Return subject and digest of the cases, and of all that went into earlier exports.
+    """Return subject, digest and hash of the cases, and of all that went into earlier exports.
 
-    Rows are sorted and distinct.
+    Rows are sorted and distinct; a hash is null where it is not known.
     """
-    tables = [cases.select(SEEN)]
-    tables += [pq.read_table(folder / "subjects.parquet", columns=list(SEEN)) for folder in earlier]
-    joined = pa.concat_tables([table.replace_schema_metadata() for table in tables])
-    distinct = joined.group_by(list(SEEN)).aggregate([])
-    return distinct.select(SEEN).sort_by([(key, "ascending") for key in SEEN])
+    tables = [cases, *(pq.read_table(folder / "subjects.parquet") for folder in earlier)]
+    joined = pa.concat_tables([_seen(table) for table in tables])
+    distinct = joined.group_by([*SEEN, HASH]).aggregate([])
+    return distinct.select([*SEEN, HASH]).sort_by([(key, "ascending") for key in SEEN])
+
+
+def _seen(table: pa.Table) -> pa.Table:
+    known = table.select(SEEN).replace_schema_metadata()
+    hashes = table[HASH] if HASH in table.column_names else pa.nulls(len(table), pa.binary())
+    return known.append_column(HASH, hashes)
 
 
 def _read_part(folder: Path, part: str) -> dict[str, Tensor]:

@@ -18,11 +18,9 @@ from medssl.selection import DescriptorTable, Selection
 from medssl.selection._groups import Scope, groups
 from medssl.selection._representing import similarities
 from medssl.similarity import Kind, Knob, Similarity
-from medssl.similarity.hamming import Hamming
+from medssl.similarity.hamming import HASH_6
 
 __all__ = ["NearDuplicates"]
-
-HASH_6 = Hamming(radius=6)
 
 
 @dataclass(frozen=True, kw_only=True)

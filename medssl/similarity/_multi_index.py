@@ -255,6 +255,17 @@ def _distances(hashes: np.ndarray, row: int, known: np.ndarray, out: np.ndarray)
 
 
 @compiled
+def nearest_of(hashes: np.ndarray, known: np.ndarray, bits: np.ndarray, number: np.ndarray) -> None:
+    """Where a known hash, a column each, is nearer than `bits`, put distance and number there."""
+    distances = np.empty(known.shape[1], np.uint16)
+    for row in range(len(hashes)):
+        _distances(hashes, row, known, distances)
+        for exemplar in range(len(distances)):
+            if distances[exemplar] < bits[row]:
+                bits[row], number[row] = distances[exemplar], exemplar
+
+
+@compiled
 def _by_anchors(
     hashes: np.ndarray,
     known: np.ndarray,

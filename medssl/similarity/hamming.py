@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped, UInt64
+from jaxtyping import Bool, Float, Int, Shaped, UInt64
 
 from medssl.errors import DataError
 from medssl.similarity import Kind, Knob
 from medssl.similarity._greedy import BLOCK_ROWS
-from medssl.similarity._multi_index import exemplars_of_few, exemplars_of_many
+from medssl.similarity._multi_index import exemplars_of_few, exemplars_of_many, nearest_of
 
 __all__ = ["Hamming"]
 
@@ -97,3 +97,25 @@ def differing(
 ) -> Int[np.ndarray, "row"]:
     """Return in how many bits they differ, row by row."""
     return np.bitwise_count(a ^ b).sum(axis=1, dtype=np.int64)
+
+
+def nearest(
+    hashes: UInt64[np.ndarray, "row word"], known: UInt64[np.ndarray, "known word"]
+) -> tuple[Int[np.ndarray, "row"], Int[np.ndarray, "row"]]:
+    """Return in how many bits each differs from the nearest known one, and its number."""
+    bits = np.full(len(hashes), WORD_BITS * hashes.shape[1] + 1, np.int64)
+    number = np.zeros(len(hashes), np.int64)
+    nearest_of(np.ascontiguousarray(hashes), np.ascontiguousarray(known.T), bits, number)
+    return bits, number
+
+
+def is_near(bits: Int[np.ndarray, "row"], num_words: int) -> Bool[np.ndarray, "row"]:
+    """Return which distances are those of near copies: the share of 6 in 64 bits.
+
+    Of 3-D hashes of volumes, 1,536 bits: copies with 2 % gain and noise at an SNR of 20 differ by
+    at most 111, two subjects by at least 271 (hippocampus) and 454 (chest CT around nodules).
+    """
+    return bits <= HASH_6.radius * num_words
+
+
+HASH_6 = Hamming(radius=6)

@@ -150,8 +150,8 @@ def test_what_an_earlier_export_saw_is_seen_once(tmp_path):
     write(tmp_path / "export", {"encoder": network(0)})
     now = cases(("s2", "d3"), ("s0", "d9"), ("s0", "d9"), case_id=["a", "b", "c"])
     assert seen_cases(now).to_pylist() == [
-        {"subject_id": "s0", "digest": "d9"},
-        {"subject_id": "s2", "digest": "d3"},
+        {"subject_id": "s0", "digest": "d9", "dhash": None},
+        {"subject_id": "s2", "digest": "d3", "dhash": None},
     ]
     rows = seen_cases(now, [tmp_path / "export"]).to_pylist()
     assert [(row["subject_id"], row["digest"]) for row in rows] == [

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -15,14 +16,16 @@ from medssl.config.load import dump, load
 from medssl.config.stages.finetune import Finetune
 from medssl.data.cache import open_cached, write_cached
 from medssl.data.crops.labeled import Labeled
-from medssl.data.manifest import Case, Manifest, read_manifest, write_manifest
+from medssl.data.manifest import SCHEMA, Case, Manifest, read_manifest, write_manifest
 from medssl.data.preprocessing import Intensity
 from medssl.data.volume import Volume
 from medssl.errors import ConfigError, DataError
 from medssl.models.decoders.unet import UNetDecoder
 from medssl.models.encoders.unet import UNet
-from medssl.models.export import write_export
+from medssl.models.export import HASH, seen_cases, write_export
 from pipelines import finetune
+from pipelines.__main__ import main
+from pipelines._copies import with_hashes
 from pipelines._network import restore
 from pipelines.finetune import run
 
@@ -211,7 +214,7 @@ def pretrained(root, *, seed=7, decoder=True, subjects=("subject0",), provenance
     }
     cases = pq.read_table(root / "manifest.parquet")
     rows = [name in subjects for name in cases["subject_id"].to_pylist()]
-    write_export(root.parent / "pretrained", parts, card, subjects=cases.filter(rows))
+    write_export(root.parent / "pretrained", parts, card, subjects=seen_cases(cases.filter(rows)))
     return root.parent / "pretrained", {
         f"{part}.{key}": value for part, m in parts.items() for key, value in m.state_dict().items()
     }
@@ -256,6 +259,61 @@ def test_an_export_that_knows_a_held_out_subject_is_refused_unless_its_weights_s
     with pytest.raises(DataError, match=r"1 of 3 cases .* trained on, such as subject5"):
         run(config(cohort, *init(export)))
     run(config(cohort, *init(export), "from_scratch=true", "optim.num_steps=1"))
+
+
+def copied(cohort, split):
+    """Give a case of a split the image of a training case, with more gain and some noise."""
+    image = ball(1)[0] * 1.02 + np.random.default_rng(0).normal(0, 4, (16, 17, 18))
+    number = SPLITS.index(split)
+    (cohort / f"volumes/{number}.b2nd").unlink()
+    write_cached(
+        cohort / f"volumes/{number}.b2nd",
+        Volume(image.astype(np.int16)[None], np.eye(4)),
+        intensity=Intensity(0.0, 0.01, -10.0, 10.0),
+        key=str(number),
+        source_affine=np.eye(4),
+        source_shape=(16, 17, 18),
+    )
+    hashed = cohort.parent / f"hashes_{split}"
+    words = {"manifest": cohort / "manifest.parquet", "output": hashed}
+    flags = [word for key, value in words.items() for word in ("--set", f"{key}={value}")]
+    assert main(["embed", "configs/embed/dhash_volumes.yaml", *flags]) == 0
+    return hashed
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_subject_under_two_names_in_two_splits_is_refused(cohort, split):
+    hashed = copied(cohort, split)
+    number = SPLITS.index(split)
+    said = (
+        rf"1 cases stand in two splits as two subjects.*case{number} \({split}\) and case1 \(train"
+    )
+    with pytest.raises(DataError, match=said):
+        run(config(cohort, f"descriptors={hashed}"))
+
+
+def test_a_subject_whom_pretraining_saw_under_another_name_is_refused(cohort):
+    hashed = copied(cohort, "test")
+    cases = with_hashes(read_manifest(cohort / "manifest.parquet"), hashed)
+    export, _ = pretrained(cohort)
+    subjects = seen_cases(cases.filter(pc.equal(cases["case_id"], "case1")))
+    pq.write_table(subjects, export / "subjects.parquet")
+    # Without the training case itself only the pretraining knows the image.
+    rest = cases.filter(pc.not_equal(cases["case_id"], "case1")).drop_columns([HASH])
+    write_manifest(
+        Manifest(rest.replace_schema_metadata(SCHEMA.metadata)), cohort / "manifest.parquet"
+    )
+    with pytest.raises(DataError, match=r"1 of 3 cases to evaluate are near copies .* case5"):
+        run(config(cohort, *init(export), f"descriptors={hashed}"))
+    run(config(cohort, *init(export), "optim.num_steps=1"))
+
+
+def test_descriptors_of_anything_but_volumes_by_hash_are_refused(cohort):
+    out = cohort.parent / "slices"
+    words = ["--set", f"manifest={cohort / 'manifest.parquet'}", "--set", f"output={out}"]
+    main(["embed", "configs/embed/dhash.yaml", *words])
+    with pytest.raises(ConfigError, match="holds a hash a slice, expected a hash a volume; give"):
+        run(config(cohort, f"descriptors={out}"))
 
 
 def test_an_export_that_fills_too_little_is_refused_with_the_table(cohort):

@@ -84,6 +84,17 @@ def test_where_rounding_puts_the_wrong_exemplar_first_the_right_one_is_found(mon
         assert kept(values, 0.5) == expected
 
 
+@pytest.mark.parametrize(("block", "tile"), [(1, 1), (1, 2), (4, 3), (256, 4096)])
+def test_of_equally_alike_exemplars_the_first_stands_for_a_row(monkeypatch, block, tile):
+    monkeypatch.setattr(_greedy, "BLOCK_ROWS", block)
+    monkeypatch.setattr(_greedy, "TILE_ROWS", tile)
+    axes = np.eye(6, dtype=np.float32)
+    pairs = [(0, 5), (4, 1), (5, 2), (3, 4)]
+    values = np.array([*axes, *(axes[a] + axes[b] for a, b in pairs)])
+    expected = [*range(6), *(min(pair) for pair in pairs)]
+    assert Cosine(least=0.5).exemplars(values).tolist() == expected
+
+
 def test_length_changes_nothing():
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(300, 4)).astype(np.float32)

@@ -19,6 +19,8 @@ class Evaluate:
         manifest: The cached manifest.
         index: What `index` wrote: where reference labels are read, in the source's grid.
         output: The folder to write.
+        descriptors: What `embed` wrote of the manifest by `configs/embed/dhash_volumes.yaml`: near
+            copies of what the model was trained on are refused then, besides equal ones.
         split: Whose cases are scored.
         tolerance_mm: Distance between surfaces that NSD counts as agreement.
         window_overlap: Share by which neighboring windows overlap.
@@ -33,6 +35,7 @@ class Evaluate:
     manifest: Path
     index: Path
     output: Path
+    descriptors: Path | None = None
     split: Literal["val", "test"] = "test"
     tolerance_mm: Positive = 1.0
     window_overlap: Share = 0.5

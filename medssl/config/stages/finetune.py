@@ -75,6 +75,8 @@ class Finetune:
         manifest: Cached cases; their files lie relative to its folder.
         output: The export's folder; the resumable state stands beside it until the end.
         classes: Names of the labels 1, 2, ...; 0 is the background.
+        descriptors: What `embed` wrote of the manifest by `configs/embed/dhash_volumes.yaml`: near
+            copies in two splits, or of what `init` was trained on, are refused then, too.
         labels: Which labeled cases take part.
         init: An export to start from.
         from_scratch: Leave the export's weights out and keep its architecture: the twin.
@@ -100,6 +102,7 @@ class Finetune:
     manifest: Path
     output: Path
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=255)]
+    descriptors: Path | None = None
     labels: Labels = Labels()
     init: Init | None = None
     from_scratch: bool = False

@@ -47,6 +47,8 @@ class Pretrain:
     Args:
         manifest: Cached cases; their files lie relative to its folder.
         output: The export's folder; the resumable state stands beside it until the end.
+        descriptors: What `embed` wrote of the manifest by `configs/embed/dhash_volumes.yaml`: kept
+            with the export, so that near copies of what it was trained on can be told.
         crops: Which pieces of the cases a batch is made of.
         views: Operations that make views of them, in order; computed on the device.
         balanced_by: Column of the manifest (`group`, `site`) of each of whose values a batch holds
@@ -69,6 +71,7 @@ class Pretrain:
 
     manifest: Path
     output: Path
+    descriptors: Path | None = None
     crops: Crops
     views: Views
     balanced_by: str | None = None
