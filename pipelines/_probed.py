@@ -91,9 +91,8 @@ def _lines(cfg: Probe, setting: Setting, scored: list[Scored]) -> Iterator[Line]
     arms: dict[tuple[str | None, bool], list[Scored]] = {}
     for one in scored:
         arms.setdefault((one.source.arm, one.source.setting is None), []).append(one)
-    task = scored[0].task
     resamples = resample(
-        task.subjects,
+        scored[0].task.subjects,
         num_draws=max(map(len, arms.values())),
         num_resamples=cfg.num_resamples,
         seed=cfg.seed,
@@ -101,29 +100,39 @@ def _lines(cfg: Probe, setting: Setting, scored: list[Scored]) -> Iterator[Line]
     aucs = {}
     for key, group in arms.items():
         group.sort(key=lambda one: one.source.draw)  # draws of two arms are paired
-        aucs[key] = aucs_of([one.scores for one in group], task.pairs, resamples)
+        aucs[key] = aucs_of([one.scores for one in group], group[0].task.pairs, resamples)
     itself = (cfg.reference, False)
     for key, found in aucs.items():
         difference = None
         if itself in aucs and key != itself:
             paired = found.minus(aucs[itself])
             difference = paired.interval(resamples, confidence=cfg.confidence)
-        yield Line(
-            target=task.target,
-            setting=setting,
-            arm=arms[key][0].source.arm,
-            is_baseline=key[1],
-            auc=found.interval(resamples, confidence=cfg.confidence),
-            difference=difference,
-            draws=[
-                {"draw": one.source.draw, "auc": auc}
-                for one, auc in zip(arms[key], found.whole.tolist(), strict=True)
-            ],
-            num_cases=len(task.rows),
-            num_subjects=len(set(task.subjects.tolist())),
-            num_positives=int(task.labels.sum()),
-            num_pairs=len(task.pairs),
-        )
+        auc = found.interval(resamples, confidence=cfg.confidence)
+        yield _line(setting, arms[key], found.whole.tolist(), auc, difference)
+
+
+def _line(
+    setting: Setting,
+    group: list[Scored],
+    by_draw: list[float],
+    auc: Interval,
+    difference: Interval | None,
+) -> Line:
+    task, source = group[0].task, group[0].source
+    draws = [one.source.draw for one in group]
+    return Line(
+        target=task.target,
+        setting=setting,
+        arm=source.arm,
+        is_baseline=source.setting is None,
+        auc=auc,
+        difference=difference,
+        draws=[{"draw": draw, "auc": own} for draw, own in zip(draws, by_draw, strict=True)],
+        num_cases=len(task.rows),
+        num_subjects=len(set(task.subjects.tolist())),
+        num_positives=int(task.labels.sum()),
+        num_pairs=len(task.pairs),
+    )
 
 
 def row_of(line: Line) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def dots(path: Path, *, panels: Mapping[str, Dots], chance: float, title: str) -
         plot.set_title(name, fontsize=9)
         plot.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(rows)), rows)
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
     handles, labels = axes[0].get_legend_handles_labels()
     if labels:
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
