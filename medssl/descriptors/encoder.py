@@ -61,8 +61,8 @@ class Encoder:
                 f"stride {self.stride}, got {crop_vox}"
             )
             raise ConfigError(msg)
-        if center_vox is not None and (len(center_vox) != 3 or min(center_vox) < 1):
-            msg = f"center_vox must be 3 sides of at least 1 voxel, got {center_vox}"
+        if center_vox is not None and min(center_vox) < 1:
+            msg = f"center_vox must be three sides of at least 1 voxel, got {center_vox}"
             raise ConfigError(msg)
 
     def volume(self, voxels: Float32[np.ndarray, "channel i j k"]) -> Float32[np.ndarray, "dim"]:

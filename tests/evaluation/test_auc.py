@@ -38,9 +38,11 @@ def by_loops(labels, folds, scores, weights, matches=lambda a, b: True):
             for b in np.flatnonzero(~labels):
                 if fold[a] == fold[b] and matches(a, b):
                     weight = weights[a] * weights[b]
-                    won += weight * (1.0 if score[a] > score[b] else score[a] == score[b]) / 1
-                    won -= weight * 0.5 * (score[a] == score[b])
                     total += weight
+                    if score[a] > score[b]:
+                        won += weight
+                    elif score[a] == score[b]:
+                        won += weight / 2
     return won / total
 
 
@@ -155,7 +157,7 @@ def test_a_resample_without_a_pair_is_left_out():
 
 def test_cases_of_which_none_make_a_pair_are_refused():
     labels, size = np.array([True, False]), np.array([5.0, 9.0])
-    with pytest.raises(DataError, match="none of 1 positive and 1 negative .* pair in one fold$"):
+    with pytest.raises(DataError, match=r"none of 1 positive and 1 negative .* pair in one fold$"):
         pairs_of(labels, np.array([[0, 1]]))
     with pytest.raises(DataError, match="in one fold that differs by at most 3"):
         pairs_of(labels, np.array([[0, 0]]), matched_on=size, tolerance=3.0)

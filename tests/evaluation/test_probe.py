@@ -109,7 +109,8 @@ def test_the_penalty_is_the_best_over_inner_folds(cases):
             scores = by_descent(values[~own], labels[~own], strength)(values[own])
             total += np.logaddexp(0, np.where(labels[own], -scores, scores)).sum()
         losses.append(total)
-    assert fit(values, subjects, labels, seed=5)[-1].C == STRENGTHS[int(np.argmin(losses))]
+    chosen = fit(values, subjects, labels, seed=5)[-1].C
+    assert chosen == STRENGTHS[int(np.argmin(losses))]
 
 
 def test_noise_is_penalized_more_than_what_tells(cases, rng):
@@ -146,3 +147,13 @@ def test_too_few_subjects_of_a_class_are_refused():
         grouped_folds(subjects, labels, num_folds=4, seed=0)
     with pytest.raises(DataError, match="of 0 subjects and negative ones of 6"):
         grouped_folds(subjects, labels & False, num_folds=2, seed=0)
+
+
+def test_a_subject_with_most_cases_of_a_class_is_refused_where_it_leaves_none():
+    # Found by search: all positive cases fall into one inner fold.
+    positive, negative = [2, 18, 2, 0, 0, 0, 0], [11, 2, 17, 29, 10, 6, 19]
+    subjects = np.concatenate([np.repeat(np.arange(7), n) for n in (positive, negative)])
+    labels = np.arange(len(subjects)) < sum(positive)
+    values = np.ones((len(subjects), 1))
+    with pytest.raises(DataError, match="to fit on have one label, since one subject has most"):
+        fit(values, subjects, labels, seed=0)
