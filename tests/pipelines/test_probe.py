@@ -149,6 +149,31 @@ def test_arms_are_compared_on_every_target_beside_baselines(tmp_path, arms, caps
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
 
 
+def test_draws_are_paired_by_name_and_resampled(tmp_path, arms):
+    """Of two arms, each tells all in one draw and nothing in the other, but listed crosswise."""
+    tables = []
+    malign = malign_of(cases()[:60])[:, None].astype(float)
+    noise = np.random.default_rng(4).normal(size=(60, 1))
+    for number, order in enumerate((("0", "1"), ("1", "0"))):
+        folders = [
+            embedding(
+                tmp_path / f"{number}_{arm}_{draw}",
+                malign if draw == "0" else noise,
+                cell={"arm": arm, "draw": draw},
+            )
+            for arm, listed in (("a", ("0", "1")), ("b", order))
+            for draw in listed
+        ]
+        assert probe(tmp_path, folders, reference="a") == 0
+        tables.append(lines(tmp_path))
+    assert tables[0] == tables[1]
+    line = tables[0]["malign", "", "b"]
+    assert [draw["draw"] for draw in line["draws"]] == ["0", "1"]
+    assert line["difference"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    all_told, nothing = (draw["auc"] for draw in line["draws"])
+    assert line["auc"]["low"] < nothing < line["auc"]["mean"] < line["auc"]["high"] == all_told
+
+
 def test_a_score_stands_for_each_case_target_and_repeat_and_makes_the_auc(tmp_path, arms):
     assert probe(tmp_path, arms, draw="seed", num_repeats=1, baselines=["diameter"]) == 0
     scores = pq.read_table(tmp_path / "out/scores.parquet").to_pylist()
