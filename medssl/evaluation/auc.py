@@ -14,8 +14,8 @@ Departs from the source: a pair counts once, where Forman and Scholz average ove
 a resample a fold may have no pair. Models are not fitted again in a resample: an interval is about
 which subjects were scored and which draws made the vectors, not about the fitting of the probe.
 Of 100 simulated sets of 240 cases that tell something (an AUC of 0.78) 93 % of the 95 % intervals
-held the mean AUC; of 120 sets of noise 84 % held 0.5, around which they were centered (0.503; pooled
-0.490). So an interval just beside 0.5, below it or above, is no finding.
+held the mean AUC; of 120 sets of noise, whose mean AUC was 0.503 (pooled 0.490), 84 % held 0.5. So
+an interval just beside 0.5, below it or above, is no finding.
 """
 
 from collections.abc import Sequence
