@@ -30,6 +30,9 @@ class Encoder:
         crop_vox: Largest piece that the network sees at once; null for whole images. Take what
             it was trained on where the norm layers depend on the size.
         batch_size: Pieces at once.
+        center_vox: The box in the middle of a volume that alone is described, its border
+            repeated where the volume is smaller; null for whole volumes. Where images are cut
+            out around something, it keeps their size out of the vectors.
     """
 
     kind: ClassVar[Kind] = "vector"
@@ -42,12 +45,13 @@ class Encoder:
         *,
         crop_vox: tuple[int, ...] | None = None,
         batch_size: int = 4,
+        center_vox: tuple[int, int, int] | None = None,
     ) -> None:
         known: Any = network
         self.network, self.batch_size = network, batch_size
         self.spatial_dims: int = known.spatial_dims
         self.stride: int = known.strides[-1]
-        self.crop_vox = crop_vox
+        self.crop_vox, self.center_vox = crop_vox, center_vox
         if batch_size < 1:
             msg = f"batch_size must be at least 1, got {batch_size}"
             raise ConfigError(msg)
@@ -59,11 +63,16 @@ class Encoder:
                 f"stride {self.stride}, got {crop_vox}"
             )
             raise ConfigError(msg)
+        if center_vox is not None and min(center_vox) < 1:
+            msg = f"center_vox must be three sides of at least 1 voxel, got {center_vox}"
+            raise ConfigError(msg)
 
     def volume(self, voxels: Float32[np.ndarray, "channel i j k"]) -> Float32[np.ndarray, "dim"]:
-        """Return the vector of a volume."""
+        """Return the vector of a volume, or of the box in its middle."""
+        if self.center_vox is not None:
+            voxels = central(voxels, self.center_vox)
         if self.spatial_dims == 2:
-            return self.slices(voxels).mean(axis=0)
+            return self._pooled(np.moveaxis(voxels, -1, 0)).mean(axis=0)
         return self._pooled(voxels[None])[0]
 
     def slices(
@@ -72,10 +81,13 @@ class Encoder:
         """Return the vector of each slice.
 
         Raises:
-            ConfigError: If the network takes volumes.
+            ConfigError: If the network takes volumes, or a box of a volume is to be described.
         """
         if self.spatial_dims == 3:
             msg = "a network with 3 spatial axes describes no slices: set unit to volume"
+            raise ConfigError(msg)
+        if self.center_vox is not None:
+            msg = "center_vox is a box of a volume, not of a slice: set unit to volume"
             raise ConfigError(msg)
         return self._pooled(np.moveaxis(voxels, -1, 0))
 
@@ -109,6 +121,18 @@ def padded(
     """Return images whose border is repeated until each side is a multiple."""
     missing = [(0, -side % multiple) for side in images.shape[2:]]
     return np.pad(images, [(0, 0), (0, 0), *missing], mode="edge")
+
+
+def central(
+    voxels: Float32[np.ndarray, "channel i j k"], box: tuple[int, int, int]
+) -> Float32[np.ndarray, "channel box_i box_j box_k"]:
+    """Return the box in the middle of a volume, its border repeated where it is smaller."""
+    sides = list(zip(voxels.shape[1:], box, strict=True))
+    missing = [max(0, wanted - side) for side, wanted in sides]
+    starts = [max(0, side - wanted) // 2 for side, wanted in sides]
+    inner = [slice(start, start + wanted) for start, (_, wanted) in zip(starts, sides, strict=True)]
+    around = [(0, 0), *((lack // 2, lack - lack // 2) for lack in missing)]
+    return np.pad(voxels[:, *inner], around, mode="edge")
 
 
 def covering(shape: tuple[int, ...], crop: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:

@@ -1,6 +1,7 @@
 """Figures of an evaluation: how arms compare."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,4 +39,43 @@ def arms(
     plot.set_title(title, fontsize=9)
     plot.grid(axis="y", alpha=0.3)
     plot.legend()
+    figure.savefig(path, dpi=120)
+
+
+@dataclass(frozen=True)
+class Dots:
+    """One panel: points with intervals, and lines to compare them with."""
+
+    points: Mapping[str, Interval]
+    lines: Mapping[str, float]
+
+
+def dots(path: Path, *, panels: Mapping[str, Dots], chance: float, title: str) -> None:
+    """Draw panels side by side: a row a point, a vertical line a number to compare with.
+
+    Args:
+        path: The PNG to write.
+        panels: By what stands over each.
+        chance: Where knowing nothing would be.
+        title: Over the figure.
+    """
+    rows = list(dict.fromkeys(name for panel in panels.values() for name in panel.points))
+    size = (1.5 + 2.6 * len(panels), 1.8 + 0.3 * len(rows))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for plot, (name, panel) in zip(axes, panels.items(), strict=True):
+        for row, point in ((rows.index(name), point) for name, point in panel.points.items()):
+            plot.plot([point.low, point.high], [row, row], color="0.3")
+            plot.plot(point.mean, row, "o", color="0.1")
+        for number, (line, value) in enumerate(panel.lines.items()):
+            plot.axvline(value, color=f"C{number}", linestyle="--", label=line)
+        plot.axvline(chance, color="0.6", linestyle=":")
+        plot.set_title(name, fontsize=9)
+        plot.grid(axis="x", alpha=0.3)
+    axes[0].set_yticks(range(len(rows)), rows)
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
+    handles, labels = axes[0].get_legend_handles_labels()
+    if labels:
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.suptitle(title, fontsize=9)
     figure.savefig(path, dpi=120)

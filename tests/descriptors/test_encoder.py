@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from medssl.descriptors.encoder import Encoder, covering, padded
+from medssl.descriptors.encoder import Encoder, central, covering, padded
 from medssl.errors import ConfigError
 
 
@@ -84,3 +84,36 @@ def test_a_crop_that_does_not_fit_the_network_is_refused(crop_vox):
 def test_no_piece_at_once_is_refused():
     with pytest.raises(ConfigError, match="batch_size must be at least 1, got 0"):
         Encoder(Means(), batch_size=0)
+
+
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_the_box_in_the_middle_is_described_as_the_volume_cut_by_hand(spatial_dims):
+    volume = voxels(2, 13, 20, 9)
+    network = Means(spatial_dims)
+    found = Encoder(network, center_vox=(8, 12, 4)).volume(volume)
+    by_hand = np.ascontiguousarray(volume[:, 2:10, 4:16, 2:6])
+    np.testing.assert_array_equal(found, Encoder(network).volume(by_hand))
+    assert not np.allclose(found, Encoder(network).volume(volume))
+
+
+def test_a_volume_smaller_than_the_box_has_its_border_repeated_on_both_sides():
+    volume = voxels(1, 9, 8, 1)
+    box = central(volume, (4, 11, 4))
+    assert box.shape == (1, 4, 11, 4)
+    rows = volume[:, 2:6]
+    expected = np.concatenate([rows[:, :, :1], rows, rows[:, :, -1:], rows[:, :, -1:]], axis=2)
+    np.testing.assert_array_equal(box, np.repeat(expected, 4, axis=3))
+
+
+def test_what_surrounds_the_box_is_not_seen_and_neither_is_how_much_there_is():
+    volume = voxels(1, 16, 16, 10)
+    around = np.pad(volume, [(0, 0), (3, 3), (5, 5), (2, 2)], constant_values=50.0)
+    encoder = Encoder(Means(), center_vox=(8, 8, 8))
+    np.testing.assert_array_equal(encoder.volume(around), encoder.volume(volume))
+
+
+def test_a_box_is_of_a_volume_and_not_empty():
+    with pytest.raises(ConfigError, match="not of a slice: set unit to volume"):
+        Encoder(Means(2), center_vox=(4, 4, 4)).slices(voxels(1, 8, 8, 8))
+    with pytest.raises(ConfigError, match=r"center_vox must be three sides .* got \(4, 0, 4\)"):
+        Encoder(Means(), center_vox=(4, 0, 4))
