@@ -84,7 +84,7 @@ class Batches:
         """Return which cases they are of."""
         cfg, optim = self.cfg, self.cfg.optim
         epochs = Epochs(
-            self.manifest.codes("subject_id"),
+            self.source.subjects,
             num_steps=optim.num_steps,
             batch_size=optim.batch_size,
             seed=cfg.seed,
@@ -93,7 +93,16 @@ class Batches:
             rank=self.fabric.global_rank,
             num_ranks=self.fabric.world_size,
         )
-        return Balanced(self.manifest, cfg.balanced_by, epochs) if cfg.balanced_by else epochs
+        if cfg.balanced_by is None:
+            return epochs
+        if len(self.source.subjects) != len(self.manifest):
+            msg = (
+                f"balanced_by {cfg.balanced_by} counts cases, the crops {cfg.crops.name} have "
+                f"{len(self.source.subjects)} items of {len(self.manifest)} cases; have an item a "
+                "case, or leave balanced_by out"
+            )
+            raise ConfigError(msg)
+        return Balanced(self.manifest, cfg.balanced_by, epochs)
 
 
 def by_size(views: Views | MultiViews) -> list[Views]:

@@ -144,7 +144,10 @@ def _filled(value: Any, values: dict[str, str], before: list[Cell], inputs: dict
     if isinstance(value, Mapping):
         return {key: _filled(inner, values, before, inputs) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_filled(inner, values, before, inputs) for inner in value]
+        each = [(inner, _filled(inner, values, before, inputs)) for inner in value]
+        # A list of cells within a list is part of it.
+        joined = [filled if _is_plural(inner) else [filled] for inner, filled in each]
+        return [path for paths in joined for path in paths]
     if not (isinstance(value, str) and (match := REFERENCE.match(value))):
         return value
     step, plural, rest = match.groups()
@@ -157,6 +160,11 @@ def _filled(value: Any, values: dict[str, str], before: list[Cell], inputs: dict
         msg = f"{value} names {len(paths)} cells of {step}: write {step}.outputs for their list"
         raise ConfigError(msg)
     return paths[0]
+
+
+def _is_plural(value: Any) -> bool:
+    match = REFERENCE.match(value) if isinstance(value, str) else None
+    return match is not None and match[2] == "outputs"
 
 
 def _agreeing(step: str, values: Mapping[str, str], before: list[Cell]) -> list[Cell]:

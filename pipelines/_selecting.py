@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow.compute as pc
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from medssl.data.engine import Pool, map_bounded
 from medssl.data.manifest import Manifest
@@ -19,9 +19,11 @@ from medssl.selection import (
     Selector,
     Wrapping,
 )
+from medssl.selection.calibrated import Calibrated
 from pipelines._descriptors import Described
 from pipelines._progress import track
 
+KEPT = ("kept", "labeled", "in_target")
 PARTS_A_JOB = 8  # so that a large one at the end leaves nobody idle for long
 SAMPLED_PAIRS = 10_000
 COPIES = 8  # of the values, and what a selector computes of them
@@ -60,6 +62,7 @@ class Question:
         keep_labeled: Whether labeled cases come first and are all kept.
         stratify_by: The manifest's column whose values are strata.
         target: What to come close to: its rows, and whom they show.
+        budget: How many rows to keep, those of the target's cases counted, if that is given.
     """
 
     selector: Selector
@@ -67,6 +70,7 @@ class Question:
     keep_labeled: bool
     stratify_by: str | None = None
     target: "Cohort | None" = None
+    budget: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,14 @@ class Cohort:
     """A target.
 
     Args:
-        rows: Of its train cases.
-        manifest: All its cases.
+        values: Rows of its cases that show something.
+        cases: These cases.
+        evaluated: Those of the splits that are evaluated on.
     """
 
-    rows: Described
-    manifest: Manifest
+    values: Shaped[np.ndarray, "row dim"]
+    cases: Manifest
+    evaluated: Manifest
 
 
 def decide(
@@ -94,17 +100,18 @@ def decide(
     reason = np.full(len(rows.case), "represented", dtype=object)
     reason[rows.blank] = "blank"
     if question.target is not None:
-        told = shown_to_target(manifest, question.target.manifest)[rows.case]
+        told = known_to_target(manifest, question.target)[rows.case]
         reason[told != ""] = told[told != ""]
     (open_,) = np.nonzero(reason == "represented")
     if not len(open_):
         msg = (
             f"none of {len(rows.case)} rows can be chosen: {(reason == 'blank').sum()} are blank, "
-            "the others are of the target's cohort; lower min_foreground, or give other cases"
+            "the others are of the target cohort; lower min_foreground, or give other cases"
         )
         raise DataError(msg)
     table = table_of(question, manifest, rows, labeled, open_)
-    selection = chosen(question.selector, table, pool, memory_bytes)
+    selector = with_budget(question, int((reason == "in_target").sum()))
+    selection = chosen(selector, table, pool, memory_bytes)
     told_nobody = selection.stands_for == NOBODY
     reason[open_[told_nobody]] = "filtered"
     reason[open_[selection.kept]] = "kept"
@@ -116,14 +123,31 @@ def decide(
     similarity[open_] = selection.similarity
     similarity[labeled] = 1.0
     return Decision(
-        kept=(reason == "kept") | (reason == "labeled"),
+        kept=np.isin(reason.astype(str), KEPT),
         reason=reason,
         stands_for=stands_for,
         similarity=similarity,
         numbers=selection.numbers,
         curves=selection.curves,
-        in_scope=in_scope(question.selector, table),
+        in_scope=in_scope(selector, table),
     )
+
+
+def with_budget(question: Question, in_target: int) -> Selector:
+    """Return the selector, told how many rows to keep if that is given.
+
+    Raises:
+        DataError: If the target's rows alone are as many.
+    """
+    if question.budget is None:
+        return question.selector
+    if question.budget <= in_target:
+        msg = (
+            f"as_many_as: {question.budget} rows are to be kept, but the target cohort alone has "
+            f"{in_target}; give a smaller target, or an arm that keeps more"
+        )
+        raise DataError(msg)
+    return Calibrated(selector=question.selector, budget=question.budget - in_target)
 
 
 def in_scope(selector: Selector, table: DescriptorTable) -> Float[np.ndarray, "pair"]:
@@ -159,7 +183,7 @@ def table_of(
         rows.values[open_],
         groups[question.within][open_],
         order[open_],
-        target=None if question.target is None else question.target.rows.values,
+        target=None if question.target is None else question.target.values,
         stratum=stratum,
         strata=strata,
     )
@@ -179,21 +203,19 @@ def strata_of(manifest: Manifest, column: str) -> tuple[Int[np.ndarray, "case"],
     return encoded.indices.to_numpy().astype(np.int64), tuple(encoded.dictionary.to_pylist())
 
 
-def shown_to_target(manifest: Manifest, target: Manifest) -> np.ndarray:
-    """Return why a case may not be chosen: `evaluated`, `in_target`, or an empty string.
+def known_to_target(manifest: Manifest, target: Cohort) -> np.ndarray:
+    """Return why a case is not chosen from: `evaluated`, `in_target`, or an empty string.
 
-    Whoever the target's val and test cases show is never trained on; copies of the target's own
-    cases would be chosen first, and add nothing to them.
+    Whoever the target is evaluated on is never trained on. The target's own cases would be chosen
+    first: they are trained on in any case.
     """
     reason = np.full(len(manifest), "", dtype=object)
-    is_train = pc.equal(target.table["split"], "train")
-    evaluated = target.table.filter(pc.invert(is_train))
     for why, cases, keys in (
-        ("in_target", target.table, ("digest",)),
-        ("evaluated", evaluated, ("digest", "subject_id")),
+        ("in_target", target.cases, ("digest",)),
+        ("evaluated", target.evaluated, ("digest", "subject_id")),
     ):
         for key in keys:
-            known = pc.is_in(manifest.table[key], value_set=cases[key].combine_chunks())
+            known = pc.is_in(manifest.table[key], value_set=cases.table[key].combine_chunks())
             reason[known.to_numpy()] = why
     return reason
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from medssl.config.component import build
@@ -108,6 +109,19 @@ class Training:
 def make_optimizer(method: Any, optim: Optim) -> Any:
     """Return the optimizer of the weights that are not frozen."""
     return build(optim.optimizer)([w for w in method.parameters() if w.requires_grad])
+
+
+def lasting(optim: Optim, num_items: int) -> Optim:
+    """Return how weights move, with as many steps as the epochs take if it counts in epochs.
+
+    An epoch deals all items to batches; those that do not fill one are dropped or carried over.
+    """
+    if optim.num_epochs is None:
+        return optim
+    batches = num_items // optim.batch_size * optim.num_epochs
+    if optim.last_batch == "carry" or num_items < optim.batch_size:
+        batches = num_items * optim.num_epochs // optim.batch_size
+    return replace(optim, num_steps=max(1, batches))
 
 
 def make_plan(optim: Optim, num_steps: int, *, log_every: int, start_step: int = 0) -> Plan:

@@ -44,17 +44,19 @@ def try_config(stage: str, path: Path) -> list[Finding]:
     cfg = load(schema(stage), path)
     with tempfile.TemporaryDirectory() as folder:
         manifest = write_noise(cfg, Path(folder))
-        steps = cfg.optim.num_steps
         short = replace(
             cfg,
             manifest=Path(folder) / "manifest.parquet",
-            optim=replace(cfg.optim, num_steps=NUM_STEPS),
+            optim=replace(cfg.optim, num_steps=NUM_STEPS, num_epochs=None),
             num_workers=0,
         )
         parts = {"pretrain": _pretraining, "finetune": _finetuning}[stage](short, manifest)
         found = measure(short, parts)
     counted = f"{found.num_weights:,}, of which {found.num_trained:,} are trained"
-    timed = f"{found.step_s:.3g} s a step, {duration(found.step_s * steps)} for {steps:,} steps"
+    timed = f"{found.step_s:.3g} s a step"
+    if cfg.optim.num_epochs is None:
+        steps = cfg.optim.num_steps
+        timed += f", {duration(found.step_s * steps)} for {steps:,} steps"
     return [
         Finding("OK", "parameters", counted),
         Finding("OK", "memory", f"{found.bytes / GIB:.2f} GiB on {found.device}"),

@@ -9,6 +9,7 @@ only what is labeled is read, and nothing of the test split.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -38,7 +39,7 @@ from pipelines._network import Architecture, check_fits, load_weights, plan_netw
 from pipelines._progress import track
 from pipelines._records import record_of
 from pipelines._runs import contract_of, identify, is_done, provenance
-from pipelines._training import Training
+from pipelines._training import Training, lasting
 
 LICENCE_NOTE = (
     "Weights were learned from the images and labels of the manifest named under provenance and, "
@@ -57,6 +58,7 @@ def run(cfg: Finetune) -> None:
 
     # Data
     cases = choose(cfg.manifest, cfg.descriptors, count=cfg.labels.count, draw=cfg.labels.draw)
+    cfg = replace(cfg, optim=lasting(cfg.optim, len(cases.train)))
     notes = check_labels(cases, cfg.classes)
     fabric = start_fabric(cfg)
     batches = Batches(cfg, cases, fabric)

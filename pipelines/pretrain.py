@@ -8,7 +8,7 @@ logged numbers); figures go to the tracker alone, since they show patients.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ from pipelines._figures import draw_curves, draw_views
 from pipelines._network import check_fits
 from pipelines._records import record_of
 from pipelines._runs import contract_of, identify, is_done, provenance
-from pipelines._training import Training
+from pipelines._training import Training, lasting
 
 LICENCE_NOTE = (
     "Weights were learned from the images of the manifest named under provenance and, where init "
@@ -55,6 +55,7 @@ def run(cfg: Pretrain) -> None:
     manifest = train_cases(cfg)
     contract = contract_of(cfg.manifest, manifest)
     source = build(cfg.crops, manifest, cfg.manifest.parent, cfg.seed)
+    cfg = replace(cfg, optim=lasting(cfg.optim, len(source.subjects)))
 
     # Model
     fabric = start_ranks(cfg)

@@ -17,7 +17,7 @@ split: whether it was kept, why, and what stands for it at what similarity. Reas
     filtered     dropped for what it is: nothing stands for it
     blank        dropped because it shows nothing; blank images are compared with none
     evaluated    dropped because it shows whom the target cohort is evaluated on
-    in_target    dropped because it is a copy of a case of the target cohort
+    in_target    it is a case of the target cohort: kept besides what the selector keeps
 
 `kept_by.parquet` says how much is left of each site, scanner, body part and so on; `figures/`
 shows it, with how alike pairs are, and the most and the least alike of those that were dropped.
@@ -42,10 +42,10 @@ from medssl.data.engine import Pool, open_pool
 from medssl.data.manifest import SCHEMA, Manifest, read_manifest, write_manifest
 from medssl.errors import ConfigError, DataError
 from medssl.selection import Selector
-from medssl.selection.calibrated import Calibrated
 from pipelines._contact_sheet import draw_contact_sheet
 from pipelines._descriptors import Described, read_descriptors
 from pipelines._files import write_table
+from pipelines._properties import numbers
 from pipelines._records import record_of
 from pipelines._selecting import Cohort, Decision, Question, decide, is_labeled
 from pipelines._selection_audit import audit, kept_by, passed, share_by_case, summary
@@ -63,12 +63,14 @@ class Step:
         selector: What decides.
         descriptors: The folder of what it sees.
         within: What a group is.
+        budget: How many rows to keep, if that is given.
     """
 
     number: int
     selector: Selector
     descriptors: Path
     within: Within
+    budget: int | None = None
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,7 @@ def steps_of(cfg: Select) -> list[Step]:
         within = then.within or steps[-1].within
         steps.append(Step(number, build(then.selector), descriptors, within))
     if cfg.as_many_as is not None:
-        matched = Calibrated(selector=steps[-1].selector, budget=kept_rows(cfg.as_many_as))
-        steps[-1] = replace(steps[-1], selector=matched)
+        steps[-1] = replace(steps[-1], budget=kept_rows(cfg.as_many_as))
     return steps
 
 
@@ -169,7 +170,14 @@ def take(cfg: Select, step: Step, before: Manifest, pool: Pool) -> Made:
         )
         raise ConfigError(msg)
     target = None if cfg.target is None else cohort(cfg.target, step, rows)
-    question = Question(step.selector, step.within, cfg.keep_labeled, cfg.stratify_by, target)
+    question = Question(
+        selector=step.selector,
+        within=step.within,
+        keep_labeled=cfg.keep_labeled,
+        stratify_by=cfg.stratify_by,
+        target=target,
+        budget=step.budget,
+    )
     decision = decide(question, before, rows, pool, int(cfg.memory_gib * 2**30))
     return Made(step, before, rows, decision, keep(before, rows, decision.kept))
 
@@ -179,9 +187,17 @@ def cohort(target: Target, step: Step, rows: Described) -> Cohort:
 
     Raises:
         ConfigError: If they were described in another way.
+        DataError: If no train case is within the range, or all are blank.
     """
     manifest = read_manifest(target.manifest)
-    wanted = read_descriptors(target.descriptors, manifest, split="train")
+    train = manifest.split("train")
+    if (within := target.within) is not None:
+        known = numbers(train, within.attribute)
+        train = train.keep(np.flatnonzero((known >= within.low) & (known <= within.high)))
+    if not len(train):
+        msg = f"target: no train case of {target.manifest} is within {within}; widen the range"
+        raise DataError(msg)
+    wanted = read_descriptors(target.descriptors, train, split="train")
     for key in ("descriptor", "weights"):
         if wanted.card[key] != rows.card[key]:
             msg = (
@@ -189,7 +205,8 @@ def cohort(target: Target, step: Step, rows: Described) -> Cohort:
                 f"{key} ({wanted.card[key]}, {rows.card[key]}); describe both in the same way"
             )
             raise ConfigError(msg)
-    return Cohort(wanted, manifest)
+    evaluated = Manifest(manifest.table.filter(pc.field("split") != "train"))
+    return Cohort(wanted.values[~wanted.blank], train, evaluated)
 
 
 def write(cfg: Select, manifest: Manifest, made: list[Made]) -> None:

@@ -68,6 +68,7 @@ class Optim:
         schedule: Of its rate.
         clip_norm: Longest gradient that is followed as it is.
         num_steps: Of the whole run.
+        num_epochs: Of the whole run, instead: as many steps as that takes.
         batch_size: Cases a step, of all ranks together.
         last_batch: Whether cases that do not fill an epoch's last batch sit it out (`drop`) or
             are carried over to the next epoch's first (`carry`).
@@ -77,6 +78,7 @@ class Optim:
     schedule: Schedule = Component(name="constant")
     clip_norm: Positive = 12.0
     num_steps: Count = 100
+    num_epochs: Count | None = None
     batch_size: Count = 8
     last_batch: Literal["drop", "carry"] = "drop"
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,14 @@ from medssl.config.component import build, recall
 from medssl.config.load import load
 from medssl.config.stages.pretrain import Pretrain
 from medssl.data.cache import write_cached
-from medssl.data.manifest import Case, Manifest, write_manifest
+from medssl.data.manifest import Case, Manifest, read_manifest, write_manifest
 from medssl.data.preprocessing import Intensity
 from medssl.data.volume import Volume
 from medssl.errors import ConfigError, DataError
 from medssl.models.export import load_part, read_card
 from pipelines import pretrain as stage
 from pipelines.__main__ import main
+from pipelines._training import lasting
 
 SHAPE = (20, 18, 16)
 SUBJECTS = {"train": ("a", "b", "c", "d", "a"), "val": ("e",), "test": ("f",)}
@@ -170,7 +172,23 @@ def test_a_finished_run_is_left_alone_and_another_is_not_written_over_it(cache, 
         stage.run(load(Pretrain, path))
 
 
+def test_epochs_are_counted_in_items(cache):
+    path, output = write_config(cache)
+    items = len(read_manifest(cache / "manifest.parquet").split("train"))
+    for last_batch, steps in (("drop", 3 * (items // 4)), ("carry", 3 * items // 4)):
+        epochs = ["optim.num_epochs=3", f"optim.last_batch={last_batch}"]
+        stage.run(load(Pretrain, path, [*epochs, f"output={output}_{last_batch}"]))
+        card = json.loads(
+            (output.with_name(f"{output.name}_{last_batch}") / "card.json").read_text()
+        )
+        assert card["provenance"]["num_steps"] == steps
+    optim = load(Pretrain, path, ["optim.num_epochs=3"]).optim
+    assert lasting(optim, 3).num_steps == 2  # of nine items, fours
+    assert lasting(replace(optim, num_epochs=None), 3).num_steps == 4
+
+
 SMALL = {
+    "optim.num_epochs": "null",
     "optim.num_steps": 2,
     "optim.batch_size": 4,
     "fabric.precision": "32-true",
@@ -182,7 +200,7 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "pretrain"
 CHAINS = [["simclr"], ["dcl"], ["vicreg"], ["barlow_twins"], ["frames"]]
 CHAINS += [["slices_all_planes"], ["balanced_groups"], ["multi_crop"], ["mr_strong"], ["ct_strong"]]
 CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
-CHAINS += [["hippocampus_global", "hippocampus_local"]]
+CHAINS += [["hippocampus_global", "hippocampus_local"], ["lidc_slices"]]
 
 
 def test_every_config_of_the_folder_is_tried():

@@ -406,7 +406,9 @@ def test_whom_the_target_is_evaluated_on_is_never_chosen(tmp_path, capsys):
     (tmp_path / "cache").rename(tmp_path / "cohort")
     descriptors(tmp_path, "vector", [("t", None, np.ones(4), False)], folder="cohort_rows")
     subjects = {"a": "s2", "b": "s3", "c": "s4", "d": "s5"}  # b is a copy of what is evaluated
-    manifest(tmp_path, *[(n, subjects[n], "train", False, None) for n in "abcd"])
+    subjects["t"] = "s1"
+    manifest(tmp_path, *[(n, subjects[n], "train", False, None) for n in "abcdt"])
+    vectors.append(("t", None, np.ones(4), False))
     descriptors(tmp_path, "vector", vectors)
     target = {
         "target.manifest": tmp_path / "cohort" / "manifest.parquet",
@@ -416,7 +418,22 @@ def test_whom_the_target_is_evaluated_on_is_never_chosen(tmp_path, capsys):
     }
     assert select(tmp_path, "simcore", **target) == 0
     reasons = {case: row["reason"] for (case, _), row in audit(tmp_path).items()}
-    assert reasons == {"a": "evaluated", "b": "evaluated", "c": "kept", "d": "kept"}
+    assert reasons == {
+        "a": "evaluated", "b": "evaluated", "c": "kept", "d": "kept", "t": "in_target"
+    }  # fmt: skip
+    assert "".join(left(tmp_path)) == "cdt"
+    # Matched counts count the target's rows.
+    for number, kept in ((2, "t"), (3, "cdt")):
+        keep_all = {"selector": f"{{name: uniform, budget: {number}}}", "keep_labeled": False}
+        assert select(tmp_path, "all", **keep_all, output=tmp_path / "arm") == 0
+        assert select(tmp_path, "simcore", **target, as_many_as=tmp_path / "arm") == 0
+        assert len(left(tmp_path)) == number
+        assert set(kept) <= set(left(tmp_path))
+    assert (
+        select(tmp_path, "all", selector="{name: uniform, budget: 1}", output=tmp_path / "arm") == 0
+    )
+    assert select(tmp_path, "simcore", **target, as_many_as=tmp_path / "arm") == 2
+    assert "1 rows are to be kept, but the target cohort alone has 1" in capsys.readouterr().err
     card = json.loads((tmp_path / "cohort_rows" / "card.json").read_text())
     other = json.dumps(card | {"weights": "others"})
     (tmp_path / "cohort_rows" / "card.json").write_text(other)
@@ -424,6 +441,29 @@ def test_whom_the_target_is_evaluated_on_is_never_chosen(tmp_path, capsys):
     assert "differ in their weights (others, None); describe both" in capsys.readouterr().err
     assert select(tmp_path, "simcore", target="null") == 2
     assert "simcore needs the vectors of a target cohort" in capsys.readouterr().err
+
+
+def test_a_target_may_be_some_cases_of_the_manifest(tmp_path, capsys):
+    manifest(tmp_path, *[(n, n, "train", False, None) for n in "abcd"])
+    path = tmp_path / "cache" / "manifest.parquet"
+    cases = [asdict(case) for case in read_manifest(path)]
+    for case, size in zip(cases, (3, 8, 12, 13), strict=True):
+        case["attributes"] = {"size": str(size)}
+    write_manifest(Manifest.of(Case(**case) for case in cases), path)
+    vectors = zip("abcd", [[1, 0], [0, 1], [0, 1], [1, 9]], strict=True)
+    descriptors(tmp_path, "vector", [(n, None, v, False) for n, v in vectors])
+    target = {
+        "target.manifest": path,
+        "target.descriptors": tmp_path / "rows",
+        "target.within": "{attribute: size, low: 8, high: 12}",
+        "selector.budget": 1,
+    }
+    assert select(tmp_path, "simcore", **target) == 0
+    reasons = {case: row["reason"] for (case, _), row in audit(tmp_path).items()}
+    assert reasons == {"a": "represented", "b": "in_target", "c": "in_target", "d": "kept"}
+    target["target.within"] = "{attribute: size, low: 20, high: 30}"
+    assert select(tmp_path, "simcore", **target) == 2
+    assert "no train case" in capsys.readouterr().err
 
 
 def test_quotas_are_of_a_column_and_what_is_left_of_each_is_told(tmp_path, capsys):

@@ -21,17 +21,36 @@ Column = Literal["site", "scanner", "body_part", "sequence", "modality", "group"
 
 
 @config
+class Range:
+    """Cases by an attribute, bounds included.
+
+    Args:
+        attribute: Of the manifest, a number.
+        low: Its least value.
+        high: Its largest.
+    """
+
+    attribute: str
+    low: float
+    high: float
+
+
+@config
 class Target:
     """A cohort that the selection is to serve.
+
+    What is selected from may hold it, and is then kept besides what is selected.
 
     Args:
         manifest: The cached manifest. Its train cases are the target; subjects of its other splits
             are left out of what is selected from.
         descriptors: What `embed` wrote of it, by the same descriptor and weights.
+        within: Which of its train cases; all without it.
     """
 
     manifest: Path
     descriptors: Path
+    within: Range | None = None
 
 
 @config
@@ -63,8 +82,8 @@ class Select:
         then: Further selectors, each among what those before it left.
         target: A cohort that selectors are to come close to.
         stratify_by: The column of the manifest that quotas are about.
-        as_many_as: The folder of another selection of the same manifest: the last selector keeps
-            as many rows as that one did.
+        as_many_as: The folder of another selection of the same manifest: as many rows are kept in
+            the end as there, those of the target's cases counted.
         keep_labeled: Keep each case that has a label, whole, and let it stand for others. If
             not, labels play no part, and the closing line says how many were dropped.
         num_examples: Pairs on each half of the contact sheet: the most and the least alike ones.

@@ -100,3 +100,33 @@ def test_of_a_reduced_case_axial_slices_alone_are_taken(cohort):
 def test_what_makes_no_slices_is_refused(cohort, options, line):
     with pytest.raises(ValueError, match=line):
         made(cohort, **options)
+
+
+def test_each_slice_is_an_item_of_an_epoch(cohort, where):
+    kept = [None, [2, 5], None, [0], None]
+    slices = [kept[number] if number < 5 else None for number in range(len(cohort.manifest))]
+    manifest = Manifest.of(
+        replace(case, slices=some) for case, some in zip(cohort.manifest, slices, strict=True)
+    )
+    source = Slices(manifest, cohort.root, 0, crop_vox=(4, 3), items="slice", planes=("axial",))
+    expected = [
+        (row, k)
+        for row, (case, some) in enumerate(zip(manifest, slices, strict=True))
+        for k in (range(case.shape[2]) if some is None else some)
+    ]
+    subjects = manifest.codes("subject_id")
+    assert source.subjects.tolist() == [subjects[row] for row, _ in expected]
+    seeds = set()
+    for item, (row, k) in enumerate(expected):
+        crops = source[2, item]
+        assert crops.start[0, :, 2].tolist() == [k, k]
+        assert crops.subject.item() == subjects[row]
+        seeds.update(crops.seed.flatten().tolist())
+    assert len(seeds) == 2 * len(expected)
+    assert torch.equal(source[2, 1].image, source[2, 1].image)
+    assert not torch.equal(source[2, 1].start, source[9, 1].start)
+
+
+def test_each_slice_is_an_axial_one(cohort):
+    with pytest.raises(ValueError, match=r"planes must be \[axial\] where each slice is an item"):
+        made(cohort, items="slice")
