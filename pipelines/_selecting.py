@@ -109,7 +109,7 @@ def decide(
             "the others are of the target cohort; lower min_foreground, or give other cases"
         )
         raise DataError(msg)
-    table = table_of(question, manifest, rows, labeled, open_)
+    table = table_of(question, manifest, rows, labeled).take(open_)
     selector = with_budget(question, int((reason == "in_target").sum()))
     selection = chosen(selector, table, pool, memory_bytes)
     told_nobody = selection.stands_for == NOBODY
@@ -164,9 +164,8 @@ def table_of(
     manifest: Manifest,
     rows: Described,
     labeled: Bool[np.ndarray, "row"],
-    open_: Int[np.ndarray, "open"],
 ) -> DescriptorTable:
-    """Return what the selector sees: the rows that it may choose from."""
+    """Return what there is to know of all rows."""
     order = np.empty(len(rows.case), dtype=np.int64)
     order[np.lexsort((rows.slice, rows.case, ~labeled))] = np.arange(len(rows.case))
     groups = {
@@ -178,11 +177,11 @@ def table_of(
     strata: tuple[str, ...] = ()
     if question.stratify_by is not None:
         codes, strata = strata_of(manifest, question.stratify_by)
-        stratum = codes[rows.case][open_]
+        stratum = codes[rows.case]
     return DescriptorTable(
-        rows.values[open_],
-        groups[question.within][open_],
-        order[open_],
+        rows.values,
+        groups[question.within],
+        order,
         target=None if question.target is None else question.target.values,
         stratum=stratum,
         strata=strata,

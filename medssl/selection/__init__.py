@@ -15,6 +15,7 @@ from jaxtyping import Float, Int, Shaped
 from medssl.errors import DataError
 from medssl.similarity import Kind, Knob
 
+AT_ONCE = 1 << 14  # rows that are looked through at a time
 NOBODY = -1  # stands for a row that is dropped on its own account
 
 
@@ -43,8 +44,7 @@ class DescriptorTable:
             if rows is not None and not len(rows):
                 msg = f"expected descriptors of at least one {name}row, got none"
                 raise DataError(msg)
-            if rows is not None and rows.dtype.kind == "f" and not np.isfinite(rows).all():
-                bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+            if rows is not None and len(bad := _not_finite(rows)):
                 msg = (
                     f"{len(bad)} of {len(rows)} {name}rows hold numbers that are not finite, such "
                     f"as row {bad[0]}; look at what described them, or leave those cases out"
@@ -54,15 +54,35 @@ class DescriptorTable:
     def __len__(self) -> int:
         return len(self.values)
 
+    def values_of(self, rows: Int[np.ndarray, "some"]) -> Shaped[np.ndarray, "some dim"]:
+        """Return the values of some rows: no copy of rows that follow one another.
+
+        So rows that lie in a file stay there until they are looked at.
+        """
+        if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+            return self.values[rows[0] : rows[0] + len(rows)]
+        return self.values[rows]
+
     def take(self, rows: Int[np.ndarray, "some"]) -> "DescriptorTable":
         """Return the table of some rows."""
         return replace(
             self,
-            values=self.values[rows],
+            values=self.values_of(rows),
             group=self.group[rows],
             order=self.order[rows],
             stratum=None if self.stratum is None else self.stratum[rows],
         )
+
+
+def _not_finite(rows: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "bad"]:
+    """Return which rows hold a number that is not finite, a stretch at a time."""
+    if rows.dtype.kind != "f":
+        return np.empty(0, np.int64)
+    is_finite = [
+        np.isfinite(rows[start : start + AT_ONCE]).all(axis=1)
+        for start in range(0, len(rows), AT_ONCE)
+    ]
+    return np.flatnonzero(~np.concatenate(is_finite))
 
 
 @dataclass(frozen=True)

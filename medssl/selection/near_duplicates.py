@@ -61,7 +61,7 @@ class NearDuplicates:
         stands_for = np.arange(len(table))
         find = self.similarity.exemplars if self.mode == "exemplar" else self.similarity.last_kept
         for rows in groups(table, self.scope):
-            stands_for[rows] = rows[find(table.values[rows])]
+            stands_for[rows] = rows[find(table.values_of(rows))]
         is_kept = stands_for == np.arange(len(table))
         alike = similarities(self.similarity, table.values, stands_for)
         return Selection(np.flatnonzero(is_kept), stands_for, alike)

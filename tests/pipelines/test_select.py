@@ -16,6 +16,7 @@ from medssl.data.cache import write_cached
 from medssl.data.manifest import Case, Manifest, read_manifest, write_manifest
 from medssl.data.preprocessing import Intensity
 from medssl.data.volume import Volume
+from pipelines import _descriptors
 from pipelines.__main__ import main
 from pipelines._parts import Part, Rows, write_part
 
@@ -240,6 +241,19 @@ def test_vectors_are_selected_from(tmp_path):
     assert select(tmp_path, "k_center", **{"selector.fraction": 0.5}) == 0
     assert len(left(tmp_path)) == 2
     assert {row["stands_for_case"] for row in audit(tmp_path).values()} == set(left(tmp_path))
+
+
+def test_values_that_are_many_lie_in_a_file_and_change_nothing(tmp_path, monkeypatch):
+    many_slices(tmp_path)
+    select(tmp_path, within="all")
+    held = audit(tmp_path)
+    monkeypatch.setattr(_descriptors, "IN_MEMORY", 0)
+    rows = _descriptors.read_descriptors(
+        tmp_path / "rows", read_manifest(tmp_path / "cache/manifest.parquet"), split="train"
+    )
+    assert isinstance(rows.values, np.memmap)
+    assert select(tmp_path, within="all") == 0
+    assert audit(tmp_path) == held
 
 
 def test_a_reduced_manifest_is_selected_from_again(tmp_path):

@@ -157,3 +157,10 @@ def test_rows_that_are_no_numbers_are_refused(bad, part):
     said = "rows hold numbers that are not finite, such as row 2"
     with pytest.raises(DataError, match=f"1 of 4 {'target ' * (part == 'target')}{said}"):
         DescriptorTable(group=np.zeros(4, int), order=np.arange(4), **keys)
+
+
+def test_rows_that_follow_one_another_are_no_copy(table):
+    assert np.shares_memory(table.values_of(np.arange(3, 9)), table.values)
+    some = np.array([3, 4, 6])
+    np.testing.assert_array_equal(table.values_of(some), table.values[some])
+    assert not np.shares_memory(table.values_of(some), table.values)
