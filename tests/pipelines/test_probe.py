@@ -1,9 +1,9 @@
 """`probe` on vectors that are made up, and its baselines on real nodules."""
 
 import json
+from pathlib import PurePosixPath
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from medssl.data.manifest import Case, Manifest, read_manifest, write_manifest
 from pipelines.__main__ import main
+from pipelines._parts import Part, Rows, write_part
 
 TARGETS = {
     "malign": {"attribute": "verdict", "equals": "Malign"},
@@ -63,16 +64,20 @@ def malign_of(some):
     return np.array([case.attributes["verdict"] == "Malign" for case in some])
 
 
-def embedding(folder, values, ids=None, *, cell=None, unit="volume", kind="vector"):
-    """Write what `embed` leaves; without `ids` of the cases above, and one of another split."""
-    folder.mkdir(parents=True)
-    if ids is None:
+def embedding(folder, values, of=None, *, cell=None, unit="volume", kind="vector"):
+    """Write what `embed` leaves; without a manifest of the cases above, and one besides."""
+    if of is None:
         values = np.concatenate([values, values[:1]])
-        ids = [case.case_id for case in cases()]
-    np.save(folder / "values.npy", values.astype(np.float32))
-    columns = {"case_id": ids, "slice": pa.nulls(len(ids), pa.int32()), "blank": [False] * len(ids)}
-    pq.write_table(pa.table(columns), folder / "rows.parquet")
-    card = {"kind": kind, "unit": unit} | ({} if cell is None else {"cell": cell})
+        of = cases()
+    dtype = np.uint64 if kind == "hash" else np.float32
+    none, shown = np.array([-1]), np.array([False])
+    rows = [
+        Rows(case.case_id, PurePosixPath(case.image_uri).name, none, row[None].astype(dtype), shown)
+        for case, row in zip(of, values, strict=True)
+    ]
+    write_part(Part(folder / "rows" / "part-00000.parquet", 0, len(rows)), rows, "a stamp")
+    card = {"format": 2, "kind": kind, "unit": unit, "num_rows": len(rows), "dim": values.shape[1]}
+    card |= {} if cell is None else {"cell": cell}
     (folder / "card.json").write_text(json.dumps(card))
     return str(folder)
 
@@ -337,7 +342,7 @@ def test_what_the_size_of_real_nodules_tells_is_what_is_known_of_them(tmp_path, 
     noise = np.random.default_rng(0).normal(size=(len(manifest), 2))
     keys = {
         "manifest": tmp_path / "cache/manifest.parquet",
-        "descriptors": [embedding(tmp_path / "noise", noise, manifest.table["case_id"])],
+        "descriptors": [embedding(tmp_path / "noise", noise, manifest)],
         "output": tmp_path / "out",
         "split": "train",
         "num_repeats": 2,
