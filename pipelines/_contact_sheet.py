@@ -59,7 +59,7 @@ def draw_contact_sheet(
 
 
 def picture(manifest: Manifest, root: Path, row: int, k: Any) -> Float32[np.ndarray, "j i"]:
-    """Return a slice of a case, or its middle one, with anterior and the patient's right up."""
+    """Return a slice of a case, or its middle one: anterior is up, the patient's right is right."""
     case = manifest[row]
     place = case.shape[2] // 2 if k is None else int(k)
     cached = open_cached(root / case.image_uri)
