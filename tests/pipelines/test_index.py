@@ -571,7 +571,7 @@ def test_the_hippocampus_set_is_paired_and_split_as_its_protocol_says(mirror, tm
 
 
 @pytest.mark.mirror
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_ct_archive_keeps_patients_together(mirror, tmp_path):
     output = f"output={tmp_path / 'out'}"
     assert main(["index", "configs/index/ct_archive.yaml", "--set", output]) == 0

@@ -290,7 +290,7 @@ def test_a_mistake_in_a_layout_is_named(tmp_path, capsys, change, line):
 
 
 @pytest.mark.mirror
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_real_medmnist_archive_is_read_by_its_config(mirror, tmp_path):
     out = tmp_path / "out"
     assert main(["index", "configs/index/medmnist.yaml", "--set", f"output={out}"]) == 0

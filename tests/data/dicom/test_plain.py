@@ -112,7 +112,7 @@ def test_a_header_that_is_cut_or_garbled_is_never_read_otherwise(slice_file, mon
 
 
 @pytest.mark.mirror
-@pytest.mark.slow
+@pytest.mark.long
 def test_real_headers_are_as_pydicom_reads_them(mirror, monkeypatch):
     paths = [path for path in sorted(mirror.glob("dicom_*/**/*")) if path.is_file()]
     assert sum(map(is_plain, paths)) > 400

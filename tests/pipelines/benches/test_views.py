@@ -89,6 +89,7 @@ def test_all_blur_as_much(image):
         torch.testing.assert_close(found, expected, rtol=0, atol=0.01, msg=name)
 
 
+@pytest.mark.long
 def test_all_make_as_much_noise(image):
     ranges = with_(std=(0.0, 0.1))
     ours = [augment(two_crops(image[None], k), our_operations(ranges)).images for k in range(150)]
