@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float, Int, Shaped, UInt64
 from medssl.errors import DataError
 from medssl.similarity import Kind, Knob
 from medssl.similarity._greedy import BLOCK_ROWS
-from medssl.similarity._multi_index import exemplars_of_few, exemplars_of_many, nearest_of
+from medssl.similarity._hash_loops import nearest_of
+from medssl.similarity._multi_index import exemplars_of_few, exemplars_of_many
 
 __all__ = ["Hamming"]
 
