@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Float32, Int, Shaped
 from medssl.errors import DataError
 from medssl.similarity import Kind, Knob
 from medssl.similarity._greedy import Prepared, equal_rows, exemplars, in_unit, last_kept
+from medssl.similarity._limit import SHARES, check_least
 
 __all__ = ["Cosine"]
 
@@ -34,9 +35,7 @@ class Cosine:
     least: float = 0.95
 
     def __post_init__(self) -> None:
-        if not 0 < self.least <= 1:
-            msg = f"least must be in (0, 1], got {self.least}"
-            raise ValueError(msg)
+        check_least(self.least)
 
     @property
     def floor(self) -> float:
@@ -45,7 +44,7 @@ class Cosine:
 
     def knob(self, dim: int) -> Knob:
         """Return the knob."""
-        return Knob(1e-6, 1.0)
+        return SHARES
 
     def at(self, level: float) -> "Cosine":
         """Return it with another limit."""

@@ -17,6 +17,7 @@ from medssl.similarity import SIDE_PX, Kind, Knob
 from medssl.similarity._compiled import compiled
 from medssl.similarity._greedy import Prepared, exemplars, in_stretches, in_unit, last_kept
 from medssl.similarity._images import images
+from medssl.similarity._limit import SHARES, check_least
 
 __all__ = ["Nmi"]
 
@@ -51,9 +52,7 @@ class Nmi:
     bins: int = 64
 
     def __post_init__(self) -> None:
-        if not 0 < self.least <= 1:
-            msg = f"least must be in (0, 1], got {self.least}"
-            raise ValueError(msg)
+        check_least(self.least)
         if not 2 <= self.bins <= 256:
             msg = f"bins must be in 2..256, got {self.bins}"
             raise ValueError(msg)
@@ -65,7 +64,7 @@ class Nmi:
 
     def knob(self, dim: int) -> Knob:
         """Return the knob."""
-        return Knob(1e-6, 1.0)
+        return SHARES
 
     def at(self, level: float) -> "Nmi":
         """Return it with another limit."""

@@ -24,6 +24,7 @@ from medssl.similarity._greedy import (
     taken,
 )
 from medssl.similarity._images import images
+from medssl.similarity._limit import SHARES, check_least
 
 __all__ = ["Ssim"]
 
@@ -61,9 +62,7 @@ class Ssim:
     least: float = 0.8
 
     def __post_init__(self) -> None:
-        if not 0 < self.least <= 1:
-            msg = f"least must be in (0, 1], got {self.least}"
-            raise ValueError(msg)
+        check_least(self.least)
 
     @property
     def floor(self) -> float:
@@ -72,7 +71,7 @@ class Ssim:
 
     def knob(self, dim: int) -> Knob:
         """Return the knob."""
-        return Knob(1e-6, 1.0)
+        return SHARES
 
     def at(self, level: float) -> "Ssim":
         """Return it with another limit."""
