@@ -2,9 +2,10 @@
 
 medssl study configs/study/demo.yaml --set all.device=cuda
 
-A cell whose config, inputs and package version are those of its last finished run is skipped;
-one that was interrupted goes on where it stopped; one whose config changed runs anew, and what
-it wrote before is kept once under `replaced/`.
+One cell of each step runs first: a step that fails is known early, and how long the others will
+take is told from measured seconds. A cell whose config, inputs and package version are those of
+its last finished run is skipped; one that was interrupted goes on where it stopped; one whose
+config changed runs anew, and what it wrote before is kept once under `replaced/`.
 """
 
 import importlib
@@ -24,6 +25,7 @@ from medssl.tracking import Run
 from pipelines._cells import Cell, cell_name, lay_out
 from pipelines._files import write_json
 from pipelines._hidden import overlay_without_paths
+from pipelines._pace import Pace, one_of_each_first
 
 RECORDS = ".records"
 OF_ARCHIVES = ("index", "predict")  # stages that are told where an archive is
@@ -39,8 +41,7 @@ def run(cfg: Study) -> None:
 
     with tracker.run(cfg.name, config=dump(_shown(cfg)), resume=resume) as tracked:
         write_json({"run_id": tracked.run_id}, parent)
-        for number, cell in enumerate(cells, start=1):
-            _step(cfg, cell, f"[{number}/{len(cells)}]", tracked)
+        _run_all(cfg, cells, tracked)
         opened_by = tracked.opened_by
 
     print(f"study {cfg.name} is complete: {cfg.output}")
@@ -48,22 +49,50 @@ def run(cfg: Study) -> None:
         print(f"look at it with:\n  {opened_by}")
 
 
-def _step(cfg: Study, cell: Cell, place: str, tracked: Run) -> None:
-    """Run one cell unless its record says that it is done."""
-    record = cfg.output / RECORDS / cell.step / f"{cell_name(cell.values) or 'only'}.json"
-    known = json.loads(record.read_text()) if record.is_file() else {}
-    if known == {"fingerprint": cell.fingerprint, "finished": True}:
-        print(f"{place} {cell.title}: unchanged, skipped", flush=True)
-        return
-    if known.get("fingerprint") != cell.fingerprint:
+def _run_all(cfg: Study, cells: list[Cell], tracked: Run) -> None:
+    """Run one cell of each step, tell from it how long the others take, and run them."""
+    first, rest = one_of_each_first(cells)
+    pace = Pace()
+    for number, cell in enumerate([*first, *rest], start=1):
+        if number == len(first) + 1:
+            print(pace.table(cells, [other for other in rest if not _is_done(cfg, other)]))
+        place = f"[{number}/{len(cells)}] {cell.title}"
+        if _is_done(cfg, cell):
+            pace.add(cell, _known(cfg, cell)["elapsed_s"])
+            print(f"{place}: unchanged, skipped", flush=True)
+            continue
+        print(place, flush=True)
+        elapsed_s = _run_one(cfg, cell, tracked)
+        pace.add(cell, elapsed_s)
+        peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        tracked.metrics(0, {f"time_s/{cell.title}": elapsed_s, f"peak_gib/{cell.title}": peak_gib})
+        print(f"{place}: {elapsed_s:.1f} s, peak memory {peak_gib:.2f} GiB", flush=True)
+
+
+def _run_one(cfg: Study, cell: Cell, tracked: Run) -> float:
+    """Run one cell, note that it is done, and return how long it took."""
+    if _known(cfg, cell).get("fingerprint") != cell.fingerprint:
         _set_aside(cell.output, cfg.output / "replaced" / cell.step)
-    write_json({"fingerprint": cell.fingerprint, "finished": False}, record)
-    print(f"{place} {cell.title}", flush=True)
+    known = {"fingerprint": cell.fingerprint, "finished": False}
+    write_json(known, _record(cfg, cell))
     elapsed_s = _call(cfg, cell, tracked)
-    write_json({"fingerprint": cell.fingerprint, "finished": True}, record)
-    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    tracked.metrics(0, {f"time_s/{cell.title}": elapsed_s, f"peak_gib/{cell.title}": peak_gib})
-    print(f"{place} {cell.title}: {elapsed_s:.1f} s, peak memory {peak_gib:.2f} GiB", flush=True)
+    write_json(known | {"finished": True, "elapsed_s": elapsed_s}, _record(cfg, cell))
+    return elapsed_s
+
+
+def _is_done(cfg: Study, cell: Cell) -> bool:
+    known = _known(cfg, cell)
+    return known.get("fingerprint") == cell.fingerprint and known["finished"]
+
+
+def _known(cfg: Study, cell: Cell) -> dict[str, Any]:
+    """Return what the record of a cell says, nothing if there is none."""
+    record = _record(cfg, cell)
+    return json.loads(record.read_text()) if record.is_file() else {}
+
+
+def _record(cfg: Study, cell: Cell) -> Path:
+    return cfg.output / RECORDS / cell.step / f"{cell_name(cell.values) or 'only'}.json"
 
 
 def _call(cfg: Study, cell: Cell, tracked: Run) -> float:

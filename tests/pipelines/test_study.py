@@ -108,6 +108,28 @@ def test_outputs_of_agreeing_cells_become_inputs(tmp_path):
     assert RAN[-2].cell == {"size": "large"}
 
 
+def test_one_cell_of_each_step_runs_first_and_tells_how_long_the_others_take(tmp_path, capsys):
+    study.run(settle(tmp_path))
+    assert ran() == [
+        "base",
+        "arm/size-small.draw-0",
+        "both/size-small",
+        "arm/size-large.draw-0",
+        "both/size-large",
+        "whole",
+    ]
+    said = capsys.readouterr().out.splitlines()
+    place = said.index("step   cells  s a cell  left")
+    assert said[place - 1].startswith("[3/6] both/size-small: ")
+    assert [line.split()[:2] for line in said[place + 1 : place + 5]] == [
+        ["base", "1"],
+        ["arm", "2"],
+        ["both", "2"],
+        ["whole", "1"],
+    ]
+    assert said[place + 5] == "about 0 s left, beside whole"
+
+
 def test_what_is_unchanged_is_skipped_and_what_hangs_on_a_change_runs_again(tmp_path):
     study.run(settle(tmp_path))
     RAN.clear()
@@ -141,9 +163,9 @@ def test_a_study_goes_on_at_the_step_that_failed(tmp_path):
     bad = {**steps, "both": {"stage": "make", "set": {"number": -1}}}
     with pytest.raises(DataError, match=r"step both: number must not be negative, got -1"):
         study.run(settle(tmp_path, bad))
-    assert ran() == ["base", "arm/size-small.draw-0", "arm/size-large.draw-0"]
+    assert ran() == ["base", "arm/size-small.draw-0"]
     study.run(settle(tmp_path, steps))
-    assert ran()[3:] == ["both/size-small", "both/size-large", "whole"]
+    assert ran()[2:] == ["both/size-small", "arm/size-large.draw-0", "both/size-large", "whole"]
 
 
 def test_keys_under_all_reach_the_steps_that_know_them(tmp_path):
@@ -208,11 +230,13 @@ def test_each_cell_is_a_child_run_and_a_failure_is_told_truthfully(tmp_path, mon
         runs = client.search_runs([experiment])
         return {run.info.run_name: run.info.status for run in runs}
 
-    cells = {"base", "arm/size-small.draw-0", "arm/size-large.draw-0"}
-    assert statuses() == dict.fromkeys(cells, "FINISHED") | {"last": "FAILED", "sums": "FAILED"}
+    first = {"base", "arm/size-small.draw-0"}
+    assert statuses() == dict.fromkeys(first, "FINISHED") | {"last": "FAILED", "sums": "FAILED"}
     good = steps | {"last": {"stage": "make", "set": {"number": 1}}}
     study.run(settle(tmp_path, good, tracker={"name": "mlflow", "uri": uri}))
-    assert statuses() == dict.fromkeys(cells | {"last", "sums"}, "FINISHED")
+    assert statuses() == dict.fromkeys(
+        first | {"arm/size-large.draw-0", "last", "sums"}, "FINISHED"
+    )
 
 
 def test_the_resolved_study_can_be_loaded_again(tmp_path):
