@@ -27,7 +27,7 @@ class Calibrated:
     It comes as near as limits can be told apart, or to a thousandth. Numbers say where that is:
     `level`, the limit as the selector's knob has it (a radius as a negative number, of every_n
     the share), and `missed_rows`, how many more or fewer than asked are kept. A selector with a
-    budget is given that.
+    budget is given that; it misses rows where none is left that it may keep.
 
     Args:
         selector: Whose limit or budget is set.
@@ -66,7 +66,9 @@ class Calibrated:
         """Return what the selector keeps at that limit."""
         wanted = _budget.rows_to_keep(self.fraction, self.budget, len(table))
         if isinstance(self.selector, Budgeted):
-            return self.selector.keeping(wanted)(table)
+            found = self.selector.keeping(wanted)(table)
+            missed = float(len(found.kept) - wanted)
+            return replace(found, numbers={**found.numbers, "missed_rows": missed})
         return _bisect(cast(Tunable, self.selector), table, wanted)
 
 

@@ -10,6 +10,7 @@ from medssl.selection.calibrated import Calibrated
 from medssl.selection.entropy_filter import EntropyFilter
 from medssl.selection.every_n import EveryN
 from medssl.selection.near_duplicates import NearDuplicates
+from medssl.selection.simcore import SimCore
 from medssl.similarity.cosine import Cosine
 from medssl.similarity.hamming import Hamming
 
@@ -78,6 +79,16 @@ def test_a_filter_is_calibrated_where_no_row_has_many_bits(least_foreground):
         found = Calibrated(selector=selector, budget=budget)(table)
         expected = able[np.argsort(-content[able, 0])[:budget]]
         assert found.kept.tolist() == sorted(expected.tolist())
+
+
+@pytest.mark.parametrize(("budget", "kept"), [(12, 12), (50, 20)])
+def test_a_budget_that_cannot_be_filled_is_told(budget, kept):
+    values = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    groups = np.repeat(np.arange(10), 6)
+    table = DescriptorTable(values, groups, np.arange(60), target=values[:4])
+    found = Calibrated(selector=SimCore(most_of_group=2), budget=budget)(table)
+    assert len(found.kept) == kept
+    assert found.numbers["missed_rows"] == kept - budget
 
 
 def test_a_selector_that_cannot_be_set_is_refused():
