@@ -1,11 +1,11 @@
 """Where the scores of a probe come from: the vectors of an encoder, or a baseline's numbers."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from medssl.config.stages.probe import Probe
 from medssl.data.manifest import Manifest
@@ -32,6 +32,10 @@ class Source:
     draw: str
     setting: Setting | None
     values: Float[np.ndarray, "case dim"]
+
+    def of(self, rows: Int[np.ndarray, "own"]) -> "Source":
+        """Return the numbers of some cases."""
+        return replace(self, values=self.values[rows])
 
 
 def baselines(cfg: Probe, cases: Manifest) -> list[Source]:

@@ -7,7 +7,7 @@ target, setting and arm. Folds divide the subjects of one split, so that no enco
 about a subject that its probe was fitted on.
 """
 
-from itertools import product
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from jaxtyping import Float
 from medssl.config.component import build
 from medssl.config.load import dump
 from medssl.config.stages.probe import Probe
+from medssl.data.engine import map_bounded, open_pool
 from medssl.data.manifest import Manifest, read_manifest
 from medssl.errors import DataError
 from medssl.evaluation.auc import pairs_of
@@ -26,6 +27,8 @@ from pipelines._progress import track
 from pipelines._properties import property_of
 from pipelines._records import record_of
 from pipelines._vectors import Source, baselines, vectors
+
+MOST_SENT_BYTES = 1 << 30  # vectors that are with those who work
 
 
 def run(cfg: Probe) -> None:
@@ -99,21 +102,46 @@ def task_of(name: str, cfg: Probe, cases: Manifest) -> Task:
     )
 
 
+@dataclass(frozen=True)
+class Ask:
+    """A probe, as it is sent to those who work."""
+
+    probe: LinearProbe
+
+    def __call__(self, unit: tuple[Task, Source]) -> Float[np.ndarray, "repeat case"]:
+        """Return what it says of the cases of a task by a source."""
+        task, source = unit
+        return self.probe.scores(source.values, task.subjects, task.labels, task.folds)
+
+
 def probe_all(cfg: Probe, tasks: list[Task], sources: list[Source]) -> dict[str, list[Scored]]:
     """Return the scores of every source, by target.
 
     Targets that differ only in the pairs that are compared are scored once.
     """
-    scored: dict[str, list[Scored]] = {task.target: [] for task in tasks}
-    done: dict[tuple[bytes, bytes, int], Float[np.ndarray, "repeat case"]] = {}
-    work = list(product(tasks, enumerate(sources)))
-    for task, (number, source) in track(work, total=len(work), label="probe", unit="probes"):
-        key = task.rows.tobytes(), task.labels.tobytes(), number
-        if key not in done:
-            values = source.values[task.rows]
-            done[key] = probe_of(cfg).scores(values, task.subjects, task.labels, task.folds)
-        scored[task.target].append(Scored(task=task, source=source, scores=done[key]))
-    return scored
+    alike = {task.target: (task.rows.tobytes(), task.labels.tobytes()) for task in tasks}
+    once = list({alike[task.target]: task for task in tasks}.values())
+    units = [(task, number) for task in once for number in range(len(sources))]
+    scores: dict[tuple[tuple[bytes, bytes], int], Float[np.ndarray, "repeat case"]] = {}
+    with open_pool(cfg.scheduler, cfg.jobs) as pool:
+        found = map_bounded(
+            Ask(probe_of(cfg)),
+            units,
+            pool=pool,
+            memory_bytes=MOST_SENT_BYTES,
+            cost_bytes=lambda unit: sources[unit[1]].values.nbytes,
+            named=lambda unit: f"target {unit[0].target}, arm {sources[unit[1]].arm}",
+            sent=lambda unit: (unit[0], sources[unit[1]].of(unit[0].rows)),
+        )
+        for (task, number), scored in track(found, total=len(units), label="probe", unit="probes"):
+            scores[alike[task.target], number] = scored
+    return {
+        task.target: [
+            Scored(task=task, source=source, scores=scores[alike[task.target], number])
+            for number, source in enumerate(sources)
+        ]
+        for task in tasks
+    }
 
 
 def probe_of(cfg: Probe) -> LinearProbe:

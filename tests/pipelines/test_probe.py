@@ -246,6 +246,16 @@ def test_a_run_says_the_same_twice_and_another_seed_divides_otherwise(tmp_path, 
     assert texts[0] == texts[1] != texts[2]
 
 
+def test_who_fits_decides_nothing(tmp_path, arms):
+    scores = []
+    for scheduler, jobs in (("threads", 1), ("threads", 3), ("processes", 2)):
+        more = {"num_repeats": 1, "scheduler": scheduler, "jobs": jobs}
+        assert probe(tmp_path, arms, draw="seed", **more) == 0
+        scores.append(pq.read_table(tmp_path / "out/scores.parquet"))
+    assert scores[0].equals(scores[1])
+    assert scores[0].equals(scores[2])
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from medssl.config.schema import SILENT, Count, Natural, Share, Tracker, config
+from medssl.config.schema import SILENT, Count, Natural, Scheduler, Share, Tracker, config
 from medssl.errors import ConfigError
 
 __all__ = ["Probe"]
@@ -97,6 +97,9 @@ class Probe:
         confidence: Of the intervals.
         num_resamples: Bootstrap resamples.
         seed: Of folds and resamples.
+        scheduler: Who fits: `threads` or `processes` of this machine, or the address of a Dask
+            scheduler, `tcp://host:port`.
+        jobs: Probes that are fitted at a time; a Dask scheduler has its own number.
         tracker: Where the run is written down.
     """
 
@@ -114,4 +117,6 @@ class Probe:
     confidence: Share = 0.95
     num_resamples: Count = 2_000
     seed: Natural = 0
+    scheduler: Scheduler = "threads"
+    jobs: Count = 2
     tracker: Tracker = SILENT
