@@ -71,6 +71,8 @@ class PartitionObjective(Protocol):
 class RegionObjective(Protocol):
     """An objective on the same regions in two feature maps of each item, row by row.
 
+    A member may leave out any of the arguments; a method hands over those it names.
+
     Attributes:
         window_vox: Side of a region, in voxels of the map.
     """
@@ -85,8 +87,11 @@ class RegionObjective(Protocol):
         self,
         regions_a: Float[Tensor, "item region dim"],
         regions_b: Float[Tensor, "item region dim"],
+        volume: Int[Tensor, "item"],
+        part: Int[Tensor, "item"],
+        subject: Int[Tensor, "item"],
     ) -> Loss:
-        """Compare view a with view b, region by region in the lattice's order."""
+        """Compare maps region by region in the lattice's order, of parts of subjects' volumes."""
         ...
 
 

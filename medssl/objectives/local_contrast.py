@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from medssl.objectives import Loss, full_precision
-from medssl.objectives._regions import MOST_2D, nearby
+from medssl.objectives._regions import Lattice, NumNegatives
 
 __all__ = ["LocalContrast"]
 
@@ -27,7 +27,8 @@ class LocalContrast(nn.Module):
     Args:
         temperature: Divides the cosine similarities; smaller weighs hard negatives more.
         window_vox: Side of a region, in voxels of the map.
-        num_negatives: Neighbors that are negatives, in each of the two maps; at most 5 in 2-D.
+        num_negatives: Neighbors that are negatives, in each of the two maps: at most 5 in 2-D;
+            `all` takes all other regions, which the paper does not for want of memory.
         centers: Whether the grid's cells are compared besides the grid (13 regions in 2-D and 35
             in 3-D; 9 and 27 without).
     """
@@ -37,7 +38,7 @@ class LocalContrast(nn.Module):
         *,
         temperature: float = 0.1,
         window_vox: Literal[1, 3] = 3,
-        num_negatives: int = 5,
+        num_negatives: NumNegatives = 5,
         centers: bool = True,
     ) -> None:
         super().__init__()
@@ -45,11 +46,7 @@ class LocalContrast(nn.Module):
             msg = f"temperature must be positive, got {temperature}"
             raise ValueError(msg)
         self.temperature, self.window_vox = temperature, window_vox
-        self.num_negatives = num_negatives
-        for dims, num in ((2, min(num_negatives, MOST_2D)), (3, num_negatives)):
-            places, rows = nearby(dims, centers=centers, num_negatives=num)
-            self.register_buffer(f"places_{dims}d", torch.tensor(places), persistent=False)
-            self.register_buffer(f"negatives_{dims}d", torch.tensor(rows), persistent=False)
+        self.grid = Lattice(window_vox=window_vox, num_negatives=num_negatives, centers=centers)
 
     def lattice(self, spatial_shape: Sequence[int]) -> Int[Tensor, "region axis"]:
         """Return the first voxel of each region: those compared, then those only contrasted with.
@@ -57,20 +54,7 @@ class LocalContrast(nn.Module):
         Raises:
             ValueError: If two regions would be the same, or the map has no such lattice.
         """
-        places = self.get_buffer(f"places_{len(spatial_shape)}d")
-        if len(spatial_shape) == 2 and self.num_negatives > MOST_2D:
-            msg = f"num_negatives must be at most {MOST_2D} in 2-D, got {self.num_negatives}"
-            raise ValueError(msg)
-        # a window of 3 leaves the last voxel of each axis out, as in the released code
-        room = [length - (4 if self.window_vox == 3 else 1) for length in spatial_shape]
-        if min(room) < 4:
-            msg = (
-                f"LocalContrast needs maps of at least {self.window_vox + 4 + self.window_vox // 3}"
-                f" voxels an axis, got {tuple(spatial_shape)}; cut larger crops or run more "
-                "decoder blocks"
-            )
-            raise ValueError(msg)
-        return torch.stack([places[:, axis] * way // 4 for axis, way in enumerate(room)], dim=1)
+        return self.grid.starts(spatial_shape)
 
     @full_precision
     def forward(
@@ -79,15 +63,7 @@ class LocalContrast(nn.Module):
         regions_b: Float[Tensor, "item region dim"],
     ) -> Loss:
         """Compare two views' regions, which are normalized here, in the order of `lattice`."""
-        known = {len(self.get_buffer(f"places_{dims}d")): dims for dims in (2, 3)}
-        num_regions = regions_a.shape[1]
-        if num_regions not in known:
-            msg = (
-                f"LocalContrast compares the regions of its lattice, {list(known)} of them in 2-D "
-                f"and 3-D, got {num_regions}"
-            )
-            raise ValueError(msg)
-        negatives = self.get_buffer(f"negatives_{known[num_regions]}d")
+        negatives = self.grid.negatives(regions_a.shape[1])
         unit_a, unit_b = F.normalize(regions_a, dim=2), F.normalize(regions_b, dim=2)
         there = self.terms(unit_a, unit_b, negatives)
         back = self.terms(unit_b, unit_a, negatives)

@@ -41,6 +41,16 @@ def test_it_is_the_mean_over_items_regions_and_directions(spatial_dims, num_regi
     assert total == pytest.approx(by_loops(*pair.numpy(), spatial_dims, 5, temperature), abs=1e-10)
 
 
+@pytest.mark.parametrize(("spatial_dims", "num_regions"), [(2, 13), (3, 35)])
+def test_all_other_regions_may_be_negatives(spatial_dims, num_regions):
+    pair = regions(2, num_regions)
+    total = LocalContrast(num_negatives="all")(*pair).total.item()
+    assert total == pytest.approx(by_loops(*pair.numpy(), spatial_dims, "all"), abs=1e-10)
+    _, rows = nearby(spatial_dims, centers=True, num_negatives="all")
+    for anchor, negatives in enumerate(rows):
+        assert {anchor, *negatives} == set(range(num_regions))
+
+
 def test_four_negatives_are_the_first_four_of_the_table():
     total = LocalContrast(num_negatives=4)(*regions(2, 16)).total.item()
     assert total == pytest.approx(by_loops(*regions(2, 16).numpy(), 2, 4), abs=1e-10)
@@ -54,6 +64,8 @@ def test_four_negatives_are_the_first_four_of_the_table():
         ({"centers": False}, 17, math.log(11)),
         ({"num_negatives": 4}, 16, math.log(9)),
         ({"num_negatives": 7}, 35, math.log(15)),
+        ({"num_negatives": "all"}, 13, math.log(25)),
+        ({"num_negatives": "all", "centers": False}, 27, math.log(53)),
     ],
 )
 def test_collapse_leaves_a_uniform_guess(options, num_regions, value):
@@ -64,7 +76,7 @@ def test_collapse_leaves_a_uniform_guess(options, num_regions, value):
 def test_replacing_an_item_leaves_the_others_terms():
     a, b = regions(2, 17)
     objective = LocalContrast()
-    negatives = objective.negatives_2d
+    negatives = objective.grid.negatives_2d
     before = objective.terms(a, b, negatives)
     a[1], b[1] = b[1].flip(0), a[1] + 1
     after = objective.terms(a, b, negatives)
@@ -126,7 +138,7 @@ def test_a_map_too_small_for_the_lattice_is_refused(window_vox, least):
 
 
 def test_what_is_no_lattice_is_refused():
-    with pytest.raises(ValueError, match=r"\[17, 35\] of them in 2-D and 3-D, got 16"):
+    with pytest.raises(ValueError, match=r"\[17, 35\] regions in 2-D and 3-D, got 16 of a map"):
         LocalContrast()(*regions(2, 16))
 
 
