@@ -75,7 +75,7 @@ def nearby(
 
 
 class Lattice(nn.Module):
-    """The regions of maps of any size, in 2-D and 3-D, as tensors that move with the module.
+    """Calls with the shape of a map return the first voxel of each of its regions, in 2-D or 3-D.
 
     Args:
         window_vox: Side of a region, in voxels of the map.
@@ -88,14 +88,13 @@ class Lattice(nn.Module):
     ) -> None:
         super().__init__()
         self.window_vox, self.num_negatives = window_vox, num_negatives
-        is_number = num_negatives != "all"
-        in_2d = min(num_negatives, MOST_2D) if is_number else num_negatives
+        in_2d = num_negatives if num_negatives == "all" else min(num_negatives, MOST_2D)
         for dims, number in ((2, in_2d), (3, num_negatives)):
             places, rows = nearby(dims, centers=centers, num_negatives=number)
             self.register_buffer(f"places_{dims}d", torch.tensor(places), persistent=False)
             self.register_buffer(f"negatives_{dims}d", torch.tensor(rows), persistent=False)
 
-    def starts(self, spatial_shape: Sequence[int]) -> Int[Tensor, "region axis"]:
+    def forward(self, spatial_shape: Sequence[int]) -> Int[Tensor, "region axis"]:
         """Return the first voxel of each region: those compared, then those only contrasted with.
 
         Raises:

@@ -7,7 +7,6 @@ Departs from the paper: nowhere in 2-D; in 3-D the lattice and the nearest regio
 are medssl's.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -46,15 +45,7 @@ class LocalContrast(nn.Module):
             msg = f"temperature must be positive, got {temperature}"
             raise ValueError(msg)
         self.temperature, self.window_vox = temperature, window_vox
-        self.grid = Lattice(window_vox=window_vox, num_negatives=num_negatives, centers=centers)
-
-    def lattice(self, spatial_shape: Sequence[int]) -> Int[Tensor, "region axis"]:
-        """Return the first voxel of each region: those compared, then those only contrasted with.
-
-        Raises:
-            ValueError: If two regions would be the same, or the map has no such lattice.
-        """
-        return self.grid.starts(spatial_shape)
+        self.lattice = Lattice(window_vox=window_vox, num_negatives=num_negatives, centers=centers)
 
     @full_precision
     def forward(
@@ -63,7 +54,7 @@ class LocalContrast(nn.Module):
         regions_b: Float[Tensor, "item region dim"],
     ) -> Loss:
         """Compare two views' regions, which are normalized here, in the order of `lattice`."""
-        negatives = self.grid.negatives(regions_a.shape[1])
+        negatives = self.lattice.negatives(regions_a.shape[1])
         unit_a, unit_b = F.normalize(regions_a, dim=2), F.normalize(regions_b, dim=2)
         there = self.terms(unit_a, unit_b, negatives)
         back = self.terms(unit_b, unit_a, negatives)

@@ -8,7 +8,6 @@ anchor's own subject are left out; in 3-D the lattice and the nearest regions as
 medssl's.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -52,15 +51,7 @@ class LocalPartitionContrast(nn.Module):
             msg = f"temperature must be positive, got {temperature}"
             raise ValueError(msg)
         self.temperature, self.window_vox, self.normalizer = temperature, window_vox, normalizer
-        self.grid = Lattice(window_vox=window_vox, num_negatives=num_negatives, centers=centers)
-
-    def lattice(self, spatial_shape: Sequence[int]) -> Int[Tensor, "region axis"]:
-        """Return the first voxel of each region: those compared, then those only contrasted with.
-
-        Raises:
-            ValueError: If two regions would be the same, or the map has no such lattice.
-        """
-        return self.grid.starts(spatial_shape)
+        self.lattice = Lattice(window_vox=window_vox, num_negatives=num_negatives, centers=centers)
 
     @full_precision
     def forward(
@@ -94,7 +85,7 @@ class LocalPartitionContrast(nn.Module):
 
         All pairs of items are one product, since which pairs count is known on the device alone.
         """
-        negatives = self.grid.negatives(unit_a.shape[1])
+        negatives = self.lattice.negatives(unit_a.shape[1])
         num_items, num_anchors = len(unit_a), len(negatives)
         row = torch.arange(num_anchors, device=unit_a.device)
         item = torch.arange(num_items, device=unit_a.device)

@@ -76,7 +76,7 @@ def test_collapse_leaves_a_uniform_guess(options, num_regions, value):
 def test_replacing_an_item_leaves_the_others_terms():
     a, b = regions(2, 17)
     objective = LocalContrast()
-    negatives = objective.grid.negatives_2d
+    negatives = objective.lattice.negatives_2d
     before = objective.terms(a, b, negatives)
     a[1], b[1] = b[1].flip(0), a[1] + 1
     after = objective.terms(a, b, negatives)

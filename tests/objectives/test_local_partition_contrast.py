@@ -76,26 +76,15 @@ def test_an_anchor_is_of_the_first_view_alone():
     assert abs(there - back) > 1e-3
 
 
-def test_items_of_other_parts_and_of_the_same_subject_never_matter():
-    volume, part, subject = layout(3, 2)
-    subject[volume == 2] = subject[0]
-    a, b = regions(6, 16).requires_grad_().unbind()
-    a.retain_grad()
+def test_items_beside_the_two_compared_never_matter():
+    a, b = regions(6, 16)
+    a.requires_grad_()
     terms = LocalPartitionContrast().terms(
         torch.nn.functional.normalize(a, dim=2), torch.nn.functional.normalize(b, dim=2)
     )
     (gradient,) = torch.autograd.grad(terms[0, 2].sum(), a)  # with the same part of volume 1
     assert gradient[[0, 2]].ne(0).any(dim=2).all()
     assert gradient[[1, 3, 4, 5]].eq(0).all()
-    changed = a.detach().clone()
-    changed[4] += 1.0  # the same part of the same subject's other volume
-    objective = LocalPartitionContrast()
-    only = torch.arange(6) != 4
-    before = objective(a[only], b[only], volume[only], part[only], subject[only])
-    assert before.total.isfinite()
-    kept = objective.terms(*(torch.nn.functional.normalize(z[only], dim=2) for z in (changed, b)))
-    same = objective.terms(*(torch.nn.functional.normalize(z[only], dim=2) for z in (a, b)))
-    torch.testing.assert_close(kept, same)
 
 
 @pytest.mark.parametrize("sizes", [(1, 4), (1, 1)])
