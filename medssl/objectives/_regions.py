@@ -75,7 +75,7 @@ def nearby(
 
 
 class Lattice(nn.Module):
-    """Calls with the shape of a map return the first voxel of each of its regions, in 2-D or 3-D.
+    """The regions of maps of any size, in 2-D and 3-D, as tensors that move with the module.
 
     Args:
         window_vox: Side of a region, in voxels of the map.
