@@ -6,7 +6,7 @@ medssl compare configs/compare/arms.yaml
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,12 +32,13 @@ def run(cfg: Compare) -> None:
     compare = Comparison(
         arm=cfg.arm,
         reference=cfg.reference,
-        draw=cfg.draw,
+        draws=cfg.draws,
         confidence=cfg.confidence,
         num_resamples=cfg.num_resamples,
         seed=cfg.seed,
     )
     lines = compare(scores)
+    benchmark = find_benchmark(lines, cfg)
 
     # Result
     with build(cfg.tracker).run(f"compare {cfg.output.name}", config=dump(cfg)) as tracked:
@@ -45,7 +46,7 @@ def run(cfg: Compare) -> None:
             pa.Table.from_pylist([_row(line) for line in lines]), cfg.output / "table.parquet"
         )
         write_json({"lines": [_row(line) for line in lines]}, cfg.output / "table.json")
-        _draw(lines, cfg)
+        _draw(lines, cfg, benchmark)
         tracked.metrics(0, _numbers(lines, cfg.metric))
         for name in ("table.parquet", "table.json", "arms.png"):
             tracked.artifact(cfg.output / name)
@@ -78,6 +79,23 @@ def read_scores(folder: Path, metric: str) -> list[Score]:
     ]
 
 
+def find_benchmark(lines: list[Line], cfg: Compare) -> float | None:
+    """Return the reference arm's mean in the setting that is the benchmark.
+
+    Raises:
+        DataError: If there is no such setting.
+    """
+    if cfg.benchmark is None:
+        return None
+    for line in lines:
+        is_mean = (line.class_name, line.arm) == (ALL_CLASSES, cfg.reference)
+        if is_mean and cfg.benchmark.items() <= dict(line.setting).items():
+            return line.score.mean
+    settings = list(dict.fromkeys(_named(line) for line in lines))
+    msg = f"benchmark: expected one of the settings {settings}, got {cfg.benchmark}"
+    raise DataError(msg)
+
+
 def show(lines: list[Line], cfg: Compare) -> None:
     """Print the table: a row a setting, class and arm."""
     percent = f"{100 * cfg.confidence:g} % CI"
@@ -89,6 +107,7 @@ def show(lines: list[Line], cfg: Compare) -> None:
         cfg.arm,
         cfg.metric,
         f"minus {cfg.reference}",
+        "p (Holm)",
         "subjects",
         "draws",
     ):
@@ -100,6 +119,7 @@ def show(lines: list[Line], cfg: Compare) -> None:
             line.arm,
             _said(line.score),
             "" if line.difference is None else _said(line.difference, sign="+"),
+            "" if line.p is None else f"{line.p:.2g} ({line.p_holm:.2g})",
             str(line.num_subjects),
             str(line.num_draws),
         )
@@ -128,14 +148,26 @@ def _numbers(lines: list[Line], metric: str) -> dict[str, float]:
             numbers[f"{metric}_difference/{place}"] = line.difference.mean
             numbers[f"{metric}_difference_low/{place}"] = line.difference.low
             numbers[f"{metric}_difference_high/{place}"] = line.difference.high
+            numbers[f"{metric}_difference_p_holm/{place}"] = cast(float, line.p_holm)
     return numbers
 
 
-def _draw(lines: list[Line], cfg: Compare) -> None:
+def _draw(lines: list[Line], cfg: Compare, benchmark: float | None) -> None:
     scores: dict[str, dict[str, Interval]] = {}
     for line in lines:
         if line.class_name == ALL_CLASSES:
-            scores.setdefault(line.arm, {})[_named(line) or "all"] = line.score
+            scores.setdefault(line.arm, {})[_place(line)] = line.score
     cfg.output.mkdir(parents=True, exist_ok=True)
-    title = f"mean over classes, {100 * cfg.confidence:g} % interval"
-    arms(cfg.output / "arms.png", scores=scores, metric=cfg.metric, title=title)
+    arms(
+        cfg.output / "arms.png",
+        scores=scores,
+        metric=cfg.metric,
+        title=f"mean over classes, {100 * cfg.confidence:g} % interval",
+        along=" and ".join(axis for axis, _ in lines[0].setting),
+        benchmark=benchmark,
+    )
+
+
+def _place(line: Line) -> str:
+    """Return where a line stands along the figure: the values of its setting."""
+    return ", ".join(value for _, value in line.setting) or "all"

@@ -8,7 +8,7 @@ The export is `weights.safetensors`, `card.json` (with the class names), `subjec
 only what is labeled is read, and nothing of the test split.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from medssl.data.crops import CropSource, LabeledCrops
 from medssl.data.loading import Loader
 from medssl.data.sampling import Epochs
 from medssl.data.views import LabeledViews
+from medssl.errors import DataError
 from medssl.inference.sliding_window import SlidingWindow
 from medssl.methods.segmentation import Segmentation
 from medssl.models.export import check_unseen, seen_cases, write_export
@@ -31,6 +32,7 @@ from medssl.tracking.silent import Silent
 from medssl.training.checkpoint import StateFolder
 from medssl.training.fabric import place, start
 from medssl.training.loop import Hook
+from pipelines._best import Best
 from pipelines._extra_steps import extra_steps
 from pipelines._figures import draw_curves
 from pipelines._labeled import Cases, check_labels, choose, validation_dice
@@ -60,6 +62,7 @@ def run(cfg: Finetune) -> None:
     cases = choose(cfg.manifest, cfg.descriptors, count=cfg.labels.count, draw=cfg.labels.draw)
     cfg = replace(cfg, optim=lasting(cfg.optim, len(cases.train)))
     notes = check_labels(cases, cfg.classes)
+    check_chooses(cfg, cases)
     fabric = start_fabric(cfg)
     batches = Batches(cfg, cases, fabric)
 
@@ -94,7 +97,8 @@ def run(cfg: Finetune) -> None:
 
         # Result
         if fabric.is_global_zero:
-            keep(cfg, cases, model, training, provenance(identity))
+            of_step = put_best_back(cfg, training, model.network)
+            keep(cfg, cases, model, training, provenance(identity) | {"weights_of_step": of_step})
             tracked.artifact(cfg.output)
     fabric.barrier()
     if fabric.is_global_zero:
@@ -121,6 +125,20 @@ def start_fabric(cfg: Finetune) -> Any:
         strategy=cfg.fabric.strategy,
         precision=cfg.fabric.precision,
     )
+
+
+def check_chooses(cfg: Finetune, cases: Cases) -> None:
+    """Refuse to choose weights by cases that are not there.
+
+    Raises:
+        DataError: If the best weights are asked for, and no case of the val split has a label.
+    """
+    if cfg.weights == "best" and not len(cases.val):
+        msg = (
+            f"{cfg.manifest}: weights: best chooses by the labeled cases of split 'val', of which "
+            "there are none; let `index` put some there (split.val), or set weights: last"
+        )
+        raise DataError(msg)
 
 
 class Model(NamedTuple):
@@ -205,6 +223,8 @@ def watchers(cfg: Finetune, training: Training, network: DenseNetwork, cases: Ca
             network, cases, window=window, classes=cfg.classes, fabric=training.fabric
         )
         training.note(done, {f"val/{name}": value for name, value in found.items()})
+        if cfg.weights == "best":
+            best_of(training.state).offer(done, mean_dice(found), network)
 
     def draw(done: int, views: LabeledViews) -> None:
         figures = training.state.path / "figures"
@@ -219,6 +239,37 @@ def watchers(cfg: Finetune, training: Training, network: DenseNetwork, cases: Ca
 
     seen = [Hook(cfg.validate_every, validate)] if len(cases.val) else []
     return [*seen, Hook(training.num_steps, draw)]
+
+
+def mean_dice(found: Mapping[str, float]) -> float:
+    """Return the number that weights are chosen by.
+
+    Raises:
+        DataError: If there is none.
+    """
+    if "dice" not in found:
+        msg = (
+            "weights: best chooses by the mean Dice in the val split, whose labels hold no voxel "
+            "of any class; put cases there that show some, or set weights: last"
+        )
+        raise DataError(msg)
+    return found["dice"]
+
+
+def best_of(state: StateFolder) -> Best:
+    """Return where a run's best weights are."""
+    return Best(state.path / "best.safetensors")
+
+
+def put_best_back(cfg: Finetune, training: Training, network: DenseNetwork) -> int:
+    """Give the network the weights that are to be kept; return of which step they are."""
+    best = best_of(training.state)
+    if cfg.weights == "last" or best.found is None:
+        return training.num_steps
+    best.put_back(network)
+    step, dice = best.found
+    print(f"kept the weights of step {step}, of a mean Dice of {dice:.3f} in the val split")
+    return step
 
 
 def crop_vox(cfg: Finetune) -> tuple[int, ...]:

@@ -1,11 +1,12 @@
 """Arms of a study side by side: means, intervals, and paired differences to one of them.
 
 A score belongs to a subject, under one draw of the labeled cases, in one arm. Scores of several
-cases of a subject are averaged first: subjects are what is resampled.
+cases of a subject are averaged first: subjects are what is resampled. Each difference is tested,
+and p is adjusted for all arms in all settings of its class, by Holm's procedure.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Float
 
 from medssl.errors import DataError
 from medssl.evaluation.bootstrap import Interval, interval
+from medssl.evaluation.significance import holm, sign_flip_p
 
 ALL_CLASSES = "mean"
 
@@ -39,11 +41,13 @@ class Line:
     """One line of the table: an arm, in one setting, for one class or the mean of all.
 
     Args:
-        setting: The values on the axes that are neither arm nor draw.
+        setting: The values on the axes that are neither arm nor draws.
         arm: Which arm.
         class_name: Which class; `mean` is the mean over classes, subject by subject.
         score: The mean and its interval.
         difference: To the reference arm, paired by draw and subject; None for itself.
+        p: Two-sided, of sign flips over subjects, that the difference is 0; None for itself.
+        p_holm: The same, adjusted for the number of differences of this class.
         num_subjects: How many were scored.
         num_draws: How many draws.
     """
@@ -53,6 +57,8 @@ class Line:
     class_name: str
     score: Interval
     difference: Interval | None
+    p: float | None
+    p_holm: float | None
     num_subjects: int
     num_draws: int
 
@@ -64,7 +70,7 @@ class Comparison:
     Args:
         arm: The axis that is compared.
         reference: The arm that differences are to.
-        draw: The axis that is resampled beside the subjects.
+        draws: The axes that are resampled beside the subjects, each of their combinations a draw.
         confidence: Of the intervals.
         num_resamples: Bootstrap resamples.
         seed: Of the resampling.
@@ -72,7 +78,7 @@ class Comparison:
 
     arm: str
     reference: str
-    draw: str
+    draws: tuple[str, ...]
     confidence: float
     num_resamples: int
     seed: int
@@ -93,10 +99,10 @@ class Comparison:
             classes = list(dict.fromkeys(score.class_name for score in here))
             for class_name in (*classes, ALL_CLASSES):
                 lines += self._lines(setting, class_name, arms, here)
-        return lines
+        return _adjusted(lines)
 
     def _setting(self, score: Score) -> tuple[tuple[str, str], ...]:
-        return tuple((k, v) for k, v in score.cell.items() if k not in (self.arm, self.draw))
+        return tuple((k, v) for k, v in score.cell.items() if k not in (self.arm, *self.draws))
 
     def _lines(
         self,
@@ -109,14 +115,16 @@ class Comparison:
         reference = tables[self.reference]
         lines = []
         for arm, table in tables.items():
-            paired = None if arm == self.reference else self._interval(table - reference)
+            paired = None if arm == self.reference else table - reference
             lines.append(
                 Line(
                     setting=setting,
                     arm=arm,
                     class_name=class_name,
                     score=self._interval(table),
-                    difference=paired,
+                    difference=None if paired is None else self._interval(paired),
+                    p=None if paired is None else self._p(paired),
+                    p_holm=None,
                     num_subjects=table.shape[1],
                     num_draws=table.shape[0],
                 )
@@ -151,7 +159,11 @@ class Comparison:
         }
 
     def _pair(self, score: Score) -> tuple[str, str]:
-        return score.cell.get(self.draw, ""), score.subject_id
+        draw = ".".join(score.cell[axis] for axis in self.draws if axis in score.cell)
+        return draw, score.subject_id
+
+    def _p(self, differences: Float[np.ndarray, "draw subject"]) -> float:
+        return sign_flip_p(differences, num_resamples=self.num_resamples, seed=self.seed)
 
     def _interval(self, table: Float[np.ndarray, "draw subject"]) -> Interval:
         return interval(
@@ -160,6 +172,20 @@ class Comparison:
             num_resamples=self.num_resamples,
             seed=self.seed,
         )
+
+
+def _adjusted(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines with p adjusted, class by class."""
+    adjusted = list(lines)
+    for class_name in {line.class_name for line in lines}:
+        tested = {
+            number: line.p
+            for number, line in enumerate(lines)
+            if line.class_name == class_name and line.p is not None
+        }
+        for number, p in zip(tested, holm([*tested.values()]), strict=True):
+            adjusted[number] = replace(lines[number], p_holm=p)
+    return adjusted
 
 
 def _mean(values: list[float]) -> float:

@@ -16,6 +16,8 @@ def arms(
     scores: Mapping[str, Mapping[str, Interval]],
     metric: str,
     title: str,
+    along: str = "",
+    benchmark: float | None = None,
 ) -> None:
     """Draw each arm's means with their intervals, over the settings that were compared.
 
@@ -24,6 +26,8 @@ def arms(
         scores: By arm, and in it by setting.
         metric: What is measured.
         title: Over the figure.
+        along: What the settings are.
+        benchmark: A mean that the others are held against, as a line.
     """
     figure = Figure(figsize=(6, 4), layout="constrained")
     plot = figure.subplots()
@@ -34,7 +38,10 @@ def arms(
         means = np.array([value.mean for value in of_arm.values()])
         bounds = np.array([(value.low, value.high) for value in of_arm.values()]).T
         plot.errorbar(places, means, np.abs(bounds - means), fmt="o-", capsize=3, label=arm)
+    if benchmark is not None:
+        plot.axhline(benchmark, color="0.5", linestyle="--", label="benchmark")
     plot.set_xticks(range(len(settings)), settings)
+    plot.set_xlabel(along)
     plot.set_ylabel(metric)
     plot.set_title(title, fontsize=9)
     plot.grid(axis="y", alpha=0.3)

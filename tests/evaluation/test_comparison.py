@@ -6,9 +6,10 @@ import pytest
 from medssl.errors import DataError
 from medssl.evaluation.bootstrap import interval
 from medssl.evaluation.comparison import Comparison, Score
+from medssl.evaluation.significance import holm, sign_flip_p
 
 COMPARE = Comparison(
-    arm="arm", reference="scratch", draw="draw", confidence=0.9, num_resamples=500, seed=3
+    arm="arm", reference="scratch", draws=("draw",), confidence=0.9, num_resamples=500, seed=3
 )
 
 
@@ -68,6 +69,31 @@ def test_settings_are_compared_apart_and_classes_averaged_by_subject(tables):
     assert len(lines) == 2 * 2 * 3  # settings, arms; classes a, b and their mean
     means = {line.class_name: line.score.mean for line in lines if line.arm == "scratch"}
     assert means["mean"] == pytest.approx((means["a"] + means["b"]) / 2)
+
+
+def test_p_is_that_of_the_paired_differences_and_adjusted_for_all_of_its_class(tables):
+    third = tables | {"third": tables["scratch"] + np.linspace(-0.3, 0.5, 7)}
+    lines = COMPARE(scores(third, labels="1") + scores(third, labels="8"))
+    of_mean = [line for line in lines if line.class_name == "mean"]
+    assert [line.p is None for line in of_mean] == [True, False, False] * 2
+    tested = [line for line in of_mean if line.p is not None]
+    for line in tested:
+        differences = third[line.arm] - third["scratch"]
+        assert line.p == sign_flip_p(differences, num_resamples=500, seed=3)
+    assert [line.p_holm for line in tested] == holm([line.p for line in tested])
+    assert tested[0].p < tested[0].p_holm < 1
+
+
+def test_several_axes_of_draws_are_resampled_together(tables):
+    given = scores(tables)
+    apart = [
+        replace(s, cell={"arm": s.cell["arm"], "subset": d, "seed": d})
+        for s in given
+        if (d := s.cell["draw"])
+    ]
+    by_two = replace(COMPARE, draws=("subset", "seed"))
+    assert by_two(apart) == COMPARE(given)
+    assert by_two(apart)[0].num_draws == 3
 
 
 def test_a_subjects_cases_are_averaged_first():

@@ -48,8 +48,12 @@ def test_the_table_holds_means_intervals_and_paired_differences(tmp_path, arms, 
     assert list(difference.values()) == pytest.approx([0.1, 0.1, 0.1])
     assert lines["scratch", "body"]["difference"] is None
     assert lines["pretrained", "head"]["setting"] == "labels-1"
+    # Three subjects have 8 sign patterns, of which 2 are as far from 0 as +0.1 for all.
+    assert lines["pretrained", "head"]["p"] == pytest.approx(0.25)
+    assert lines["scratch", "head"]["p_holm"] is None
     shown = capsys.readouterr().out
     assert "+0.100 [+0.100, +0.100]" in shown
+    assert "0.25 (0.25)" in shown
     assert (tmp_path / "out" / "arms.png").stat().st_size > 5000
 
 
@@ -61,9 +65,21 @@ def test_arms_without_a_further_axis_are_compared_too(tmp_path):
     assert set(pq.read_table(tmp_path / "out/table.parquet")["setting"].to_pylist()) == {""}
 
 
+def test_the_benchmark_is_the_reference_arms_mean_in_a_setting(tmp_path, arms, monkeypatch):
+    many = evaluation(tmp_path / "c", {"head": [0.9] * 3}, arm="scratch", labels="all")
+    drawn = {}
+    monkeypatch.setattr("pipelines.compare.arms", lambda path, **named: drawn.update(named))
+    changes = {"benchmark.labels": "all"}
+    assert compare(tmp_path, [*arms, many], **changes) == 0
+    assert drawn["benchmark"] == pytest.approx(0.9)
+    assert [*drawn["scores"]["scratch"]] == ["1", "all"]
+    assert drawn["along"] == "labels"
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [
+        ({"benchmark.labels": "none"}, "benchmark: expected one of the settings ['labels-1'], got"),
         ({"metric": "hausdorff"}, "has no metric 'hausdorff': expected one of"),
         ({"reference": "random"}, "expected the reference 'random' among the arms"),
         ({"evaluations": '["nowhere"]'}, "nowhere is no evaluation: expected summary.json"),

@@ -159,10 +159,46 @@ def test_a_run_is_what_its_config_and_seed_say_whoever_reads(cohort):
     assert not same(weights(cohort, "other"), weights(cohort))
 
 
+def test_the_best_weights_are_those_of_the_step_with_the_best_dice(cohort):
+    often = ["optim.optimizer.lr=0.3", "optim.schedule.name=constant", "validate_every=1"]
+    run(config(cohort, *often, "weights=best"))
+    dice = [numbers(cohort)[step, "val/dice"] for step in range(1, 7)]
+    best = 1 + dice.index(max(dice))
+    assert best < 6
+    card = json.loads((cohort.parent / "model" / "card.json").read_text())
+    assert card["provenance"]["weights_of_step"] == best
+    run(config(cohort, *often, f"optim.num_steps={best}", output="until_then"))
+    assert same(weights(cohort), weights(cohort, "until_then"))
+    run(config(cohort, *often, output="last"))
+    assert numbers(cohort, "last") == numbers(cohort)
+    assert not same(weights(cohort), weights(cohort, "last"))
+
+
+def test_weights_can_not_be_chosen_by_cases_that_are_not_there(tmp_path):
+    root = write_cohort(tmp_path / "cache", splits=["train"] * 4)
+    with pytest.raises(DataError, match=r"weights: best chooses by the labeled cases of split"):
+        run(config(root, "weights=best"))
+
+
+def test_weights_can_not_be_chosen_by_labels_that_show_nothing(cohort):
+    write_cached(
+        cohort / "labels/4.b2nd",
+        Volume(np.zeros((1, 16, 17, 18), np.uint8), np.eye(4)),
+        intensity=None,
+        source_affine=np.eye(4),
+        source_shape=(16, 17, 18),
+        key="4",
+    )
+    with pytest.raises(DataError, match=r"whose labels hold no voxel of any class"):
+        run(config(cohort, "weights=best"))
+
+
 @pytest.mark.long
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(cohort):
-    run(config(cohort))
-    cfg = config(cohort, output="killed")
+@pytest.mark.parametrize("kept", ["last", "best"])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(cohort, kept):
+    often = [f"weights={kept}", "validate_every=1"]
+    run(config(cohort, *often))
+    cfg = config(cohort, *often, output="killed")
     killer = (
         "import os, signal, sys, yaml\n"
         "from pathlib import Path\n"

@@ -40,6 +40,29 @@ def test_the_hippocampus_study_compares_its_arms_on_30_real_volumes(tmp_path, mi
 
 @pytest.mark.long
 @pytest.mark.mirror
+def test_the_study_of_labels_compares_all_arms_with_few_and_all_labels(tmp_path, mirror):
+    skipped = '[{labels: "1"}, {labels: "8"}, {draw: "1"}, {draw: "2"}]'
+    pretrained = ("random", "partition", "pairs", "local")
+    short = {f"steps.pretrain_{name}.set.optim.num_steps": 2 for name in pretrained} | {
+        "steps.finetune.set.optim.num_steps": 8,
+        "steps.finetune.set.validate_every": 4,
+        "steps.finetune.exclude": skipped,
+        "steps.evaluate.exclude": skipped,
+    }
+    assert study("label_efficiency", tmp_path, **short) == 0
+    lines = json.loads((tmp_path / "out/compare/table.json").read_text())["lines"]
+    arms = ("random", "global_random", "partition", "pairs", "pairs_local")
+    assert [(line["arm"], line["setting"]) for line in lines if line["class_name"] == "mean"] == [
+        (arm, f"labels-{labels}") for labels in ("2", "all") for arm in arms
+    ]
+    assert {line["num_subjects"] for line in lines} == {30}
+    assert all((line["p"] is None) == (line["arm"] == "random") for line in lines)
+    index = read_manifest(tmp_path / "out/index/manifest.parquet")
+    assert [len(index.split(name)) for name in ("train", "val", "test")] == [160, 5, 30]
+
+
+@pytest.mark.long
+@pytest.mark.mirror
 def test_the_archive_of_ct_and_mr_is_indexed_reduced_and_pretrained_on(tmp_path, mirror):
     short = {"steps.pretrain.set.optim.num_steps": 3}
     assert study("ct_archive", tmp_path, **short) == 0

@@ -20,9 +20,11 @@ class Compare:
         metric: Which column of the cases is compared.
         arm: The axis whose values are compared.
         reference: The arm that differences are to.
-        draw: The axis that is resampled beside the subjects, such as draws of labeled cases.
+        draws: The axes that are resampled beside the subjects, such as draws of labeled cases.
+        benchmark: A setting, as `{labels: all}`, in which the reference arm's mean is drawn as a
+            line for the others to come near to.
         confidence: Of the intervals.
-        num_resamples: Bootstrap resamples.
+        num_resamples: Bootstrap resamples, and sign flips.
     """
 
     evaluations: Annotated[tuple[Path, ...], Field(min_length=1)]
@@ -30,7 +32,8 @@ class Compare:
     metric: str = "dice"
     arm: str = "arm"
     reference: str = "scratch"
-    draw: str = "draw"
+    draws: tuple[str, ...] = ("draw",)
+    benchmark: dict[str, str] | None = None
     confidence: Share = 0.95
     num_resamples: Count = 10_000
     seed: int = 0

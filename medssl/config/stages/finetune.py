@@ -95,6 +95,8 @@ class Finetune:
         num_workers: Processes that read crops; 0 reads in this one. Changes no result.
         log_every: Steps from one reading of the losses to the next.
         validate_every: Steps from one look at the labeled cases of the val split to the next.
+        weights: Of which step weights are kept: the last, or the one of the best mean Dice in the
+            val split (of equally good ones, the first).
         save_every: Steps that a killed run may lose.
         tracker: Where the run is written down.
     """
@@ -120,6 +122,7 @@ class Finetune:
     num_workers: Natural = 0
     log_every: Count = 10
     validate_every: Count = 200
+    weights: Literal["last", "best"] = "last"
     save_every: Count = 100
     tracker: Tracker = SILENT
 
