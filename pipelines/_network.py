@@ -8,12 +8,14 @@ from medssl.config.component import Component, build, described, recall
 from medssl.config.stages.finetune import Init
 from medssl.data.crops import CropSource
 from medssl.errors import ConfigError, DataError
-from medssl.heads.segmentation import SegmentationHead
 from medssl.models.export import coverage_table, load_part, read_card
 from medssl.models.network import DenseNetwork
 
-FAMILIES = {"encoder": "medssl.models.encoders", "decoder": "medssl.models.decoders"}
-TASK_PARTS = ("encoder", "decoder", "head")
+FAMILIES = {
+    "encoder": "medssl.models.encoders",
+    "decoder": "medssl.models.decoders",
+    "head": "medssl.heads",
+}
 
 
 @dataclass(frozen=True)
@@ -22,21 +24,22 @@ class Architecture:
 
     encoder: Component
     decoder: Component
+    head: Component
 
     def network(self, num_classes: int) -> DenseNetwork:
         """Return a network with random weights; `num_classes` counts the background."""
         encoder = build(self.encoder)
         decoder = build(self.decoder, encoder.channels, encoder.strides, encoder.spatial_dims)
-        head = SegmentationHead(decoder.channels[-1], num_classes, encoder.spatial_dims)
+        head = build(self.head, decoder.channels[-1], num_classes, encoder.spatial_dims)
         return DenseNetwork(encoder, decoder, head)
 
     def described(self) -> dict[str, Any]:
         """Return the components as a card holds them."""
-        return {"encoder": described(self.encoder), "decoder": described(self.decoder)}
+        return {part: described(getattr(self, part)) for part in FAMILIES}
 
 
 def plan_network(
-    encoder: Component | None, decoder: Component | None, init: Init | None
+    encoder: Component | None, decoder: Component | None, head: Component, init: Init | None
 ) -> Architecture:
     """Return the architecture: the export's where it brings one, else what the config asks for.
 
@@ -65,7 +68,7 @@ def plan_network(
     if chosen is None:
         msg = "encoder: required unless init brings one"
         raise ConfigError(msg)
-    return Architecture(chosen, found["decoder"] or plain)
+    return Architecture(chosen, found["decoder"] or plain, head)
 
 
 def check_fits(encoder: Component, network: Any, crops: str, source: CropSource) -> None:
@@ -127,10 +130,10 @@ def restore(export: Path) -> tuple[DenseNetwork, dict[str, Any]]:
         DataError: If the export is none of a segmentation network, or does not fill it whole.
     """
     card = read_card(export)
-    if missing := [part for part in TASK_PARTS if part not in card["parts"]]:
+    if missing := [part for part in FAMILIES if part not in card["parts"] or part not in card]:
         msg = f"{export} is no task model: it lacks {missing}; give what `finetune` wrote"
         raise DataError(msg)
-    architecture = Architecture(*(recall(FAMILIES[p], card[p]) for p in ("encoder", "decoder")))
+    architecture = Architecture(*(recall(family, card[p]) for p, family in FAMILIES.items()))
     network = architecture.network(len(card["classes"]) + 1)
     for part, module in network.parts.items():
         load_part(export, part, module)

@@ -225,7 +225,9 @@ def _finetuning(cfg: Any, manifest: Manifest) -> Parts:
     )
     nobody = Manifest.of([])
     cases = Cases(cfg.manifest.parent, manifest, nobody, nobody.table, nobody.table)
-    network = plan_network(cfg.encoder, cfg.decoder, cfg.init).network(len(cfg.classes) + 1)
+    network = plan_network(cfg.encoder, cfg.decoder, cfg.head, cfg.init).network(
+        len(cfg.classes) + 1
+    )
     load_weights(network, cfg.init, from_scratch=cfg.from_scratch)
     method = Segmentation(network, objective=build(cfg.objective))
     place(method, fabric)

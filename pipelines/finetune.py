@@ -157,7 +157,7 @@ def make_model(cfg: Finetune, cases: Cases, source: CropSource) -> Model:
         DataError: If the export was trained on a held-out subject, or fills too little.
     """
     torch.manual_seed(cfg.seed)
-    architecture = plan_network(cfg.encoder, cfg.decoder, cfg.init)
+    architecture = plan_network(cfg.encoder, cfg.decoder, cfg.head, cfg.init)
     network = architecture.network(len(cfg.classes) + 1)
     check_fits(architecture.encoder, network.encoder, cfg.crops.name, source)
     if cfg.init and not cfg.from_scratch:

@@ -5,8 +5,8 @@ the encoder and trains the first blocks of a decoder. Both objectives at once tr
 
 Source: Chaitanya, Erdil, Karani, Konukoglu, "Contrastive learning of global and local features
 for medical image segmentation with limited annotations", NeurIPS 2020, arXiv:2006.10511.
-Departs from the paper: a frozen encoder keeps no batch statistics, so there are none to update;
-the heads as `medssl.models.projectors` says.
+Departs from the paper: where an encoder normalizes over the batch, its running statistics go on
+from stage to stage instead of beginning anew; the heads as `medssl.models.projectors` says.
 """
 
 from typing import NamedTuple, cast
@@ -56,7 +56,10 @@ class GlobalLocal(nn.Module):
         local_objective: Compares regions of the decoder's map in an item's last two views,
             between which no voxel may have changed its place.
         decoder_blocks: How many of the decoder's blocks run and train.
-        freeze_encoder: Whether the encoder stays as it is.
+        freeze_encoder: Whether the encoder's weights stay as they are.
+        freeze_bn_stats: Whether a frozen encoder that normalizes over the batch does so by its
+            running statistics and keeps them; in the paper it goes by the batch's and they move on.
+        over_batch: Whether the local projector normalizes over the batch, as in the paper.
         grid: Cells along each axis to which the coarsest map is pooled before it is projected.
         hidden_dim: Width of the global projector's hidden layer.
         projection_dim: Length of a projection.
@@ -71,18 +74,24 @@ class GlobalLocal(nn.Module):
         local_objective: RegionObjective | None = None,
         decoder_blocks: int = 2,
         freeze_encoder: bool = False,
+        freeze_bn_stats: bool = False,
+        over_batch: bool = False,
         grid: int = 2,
         hidden_dim: int = 1024,
         projection_dim: int = 128,
     ) -> None:
         super().__init__()
         _check(decoder, global_objective, local_objective, freeze_encoder=freeze_encoder)
+        if freeze_bn_stats and not freeze_encoder:
+            msg = "GlobalLocal keeps statistics of a frozen encoder alone: set freeze_encoder, too"
+            raise ValueError(msg)
         self.encoder, self.decoder = encoder, decoder
         self.global_objective, self.local_objective = global_objective, local_objective
         self.decoder_blocks, self.freeze_encoder = decoder_blocks, freeze_encoder
+        self.freeze_bn_stats = freeze_bn_stats
         dims = encoder.spatial_dims
         if freeze_encoder:
-            cast(nn.Module, encoder).requires_grad_(requires_grad=False)
+            cast(nn.Module, encoder).requires_grad_(requires_grad=False).train(not freeze_bn_stats)
         if global_objective is not None:
             self.global_projector = GlobalProjector(
                 encoder.channels[-1], dims, grid=grid, hidden_dim=hidden_dim, out_dim=projection_dim
@@ -91,8 +100,15 @@ class GlobalLocal(nn.Module):
             channels = _narrow(decoder, decoder_blocks)
             side = local_objective.window_vox
             self.local_projector = LocalProjector(
-                channels, dims, window_vox=side, out_dim=projection_dim
+                channels, dims, window_vox=side, out_dim=projection_dim, over_batch=over_batch
             )
+
+    def train(self, mode: bool = True) -> "GlobalLocal":  # noqa: FBT001, FBT002  # nn.Module's own
+        """Set the mode, but of an encoder whose statistics are to stay as they are."""
+        super().train(mode)
+        if self.freeze_bn_stats:
+            cast(nn.Module, self.encoder).eval()
+        return self
 
     def embed(self, views: Views) -> Features:
         """Project whole views, regions of the last two, or both, from one pass of the encoder."""

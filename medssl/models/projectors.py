@@ -3,8 +3,8 @@
 Source of the global and local ones: Chaitanya et al., "Contrastive learning of global and local
 features for medical image segmentation with limited annotations", NeurIPS 2020, arXiv:2006.10511.
 Departs from the paper: the global head sees the mean of each cell of a coarse grid instead of
-every voxel of the map, which would cost tens of millions of weights in 3-D; the local head
-normalizes each item alone instead of over the batch.
+every voxel of the map, which would cost tens of millions of weights in 3-D (with a grid as large as
+the map, every voxel); the local head normalizes each item alone unless told to over the batch.
 """
 
 import torch
@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
+BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 def mlp(in_dim: int, hidden_dim: int, out_dim: int) -> nn.Sequential:
@@ -63,15 +64,24 @@ class LocalProjector(nn.Module):
         spatial_dims: 2 or 3.
         window_vox: Side of a region.
         out_dim: Length of a projection, where the window is larger than a voxel.
+        over_batch: Whether channels are normalized over the batch, as in the paper.
     """
 
-    def __init__(self, channels: int, spatial_dims: int, *, window_vox: int, out_dim: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        spatial_dims: int,
+        *,
+        window_vox: int,
+        out_dim: int,
+        over_batch: bool = False,
+    ) -> None:
         super().__init__()
         convolution = CONVOLUTION[spatial_dims]
         self.window_vox = window_vox
         self.layers = nn.Sequential(
             convolution(channels, channels, 1, bias=False),
-            nn.GroupNorm(1, channels),
+            BATCH_NORM[spatial_dims](channels) if over_batch else nn.GroupNorm(1, channels),
             nn.ReLU(),
             convolution(channels, channels, 1, bias=False),
         )

@@ -14,8 +14,3 @@ def test_a_voxels_logits_are_a_linear_map_of_its_features_alone(spatial):
     for voxel in torch.cartesian_prod(*map(torch.arange, spatial)).tolist():
         at = (slice(None), slice(None), *voxel)
         torch.testing.assert_close(logits[at], features[at] @ weight.T + bias)
-
-
-def test_a_head_for_other_than_images_and_volumes_is_refused():
-    with pytest.raises(ValueError, match=r"spatial_dims must be 2 or 3, got 4"):
-        SegmentationHead(5, 3, 4)

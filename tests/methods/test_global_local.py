@@ -9,6 +9,8 @@ from medssl.data.views import Views
 from medssl.errors import ConfigError
 from medssl.methods.global_local import GlobalLocal
 from medssl.models.decoders.unet import UNetDecoder
+from medssl.models.decoders.upsampled_unet import UpsampledUNet
+from medssl.models.encoders.basic_unet import BasicUNet
 from medssl.models.encoders.unet import UNet
 from medssl.objectives.global_contrast import GlobalContrast
 from medssl.objectives.local_contrast import LocalContrast
@@ -113,6 +115,43 @@ def test_stage_2_leaves_the_encoder_and_later_blocks_bit_for_bit():
     assert all(moved[1])
 
 
+@pytest.mark.parametrize("freeze_bn_stats", [False, True])
+def test_stage_2_leaves_the_weights_of_an_encoder_with_batch_norm_and_its_statistics_if_told(
+    freeze_bn_stats,
+):
+    torch.manual_seed(0)
+    encoder = BasicUNet(channels=(4, 6, 8), spatial_dims=2, norm="batch")
+    decoder = UpsampledUNet(encoder.channels, encoder.strides, 2, norm="batch")
+    method = GlobalLocal(
+        encoder,
+        decoder,
+        local_objective=LocalContrast(),
+        freeze_encoder=True,
+        freeze_bn_stats=freeze_bn_stats,
+        over_batch=True,
+    )
+    weights = {name: weight.clone() for name, weight in encoder.named_parameters()}
+    statistics = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
+    train(method.train(), views_of())
+    assert all(torch.equal(weight, weights[name]) for name, weight in encoder.named_parameters())
+    moved = [not torch.equal(buffer, statistics[name]) for name, buffer in encoder.named_buffers()]
+    assert any(moved) != freeze_bn_stats
+    assert all(moved) != freeze_bn_stats
+    # the mode of the rest is the one that was asked for
+    assert method.decoder.training
+    assert method.local_projector.training
+    assert encoder.training != freeze_bn_stats
+    assert not method.eval().encoder.training
+
+
+def test_regions_of_an_image_see_the_others_where_the_projector_normalizes_over_the_batch():
+    method, views = stage_2(over_batch=True), views_of()
+    images = views.images.clone()
+    images[:, 1] = 3.0
+    one, other = method.embed(views), method.embed(views._replace(images=images))
+    assert not torch.allclose(one.regions_a[0], other.regions_a[0], atol=1e-3)
+
+
 def test_stage_1_moves_the_encoder():
     method = stage_1()
     before = copied(method.encoder)
@@ -145,6 +184,11 @@ def test_one_view_has_no_partner_for_its_regions():
 @pytest.mark.parametrize(
     ("options", "with_decoder", "message"),
     [
+        (
+            {"local_objective": LocalContrast(), "freeze_bn_stats": True},
+            True,
+            "keeps statistics of a frozen encoder alone: set freeze_encoder, too",
+        ),
         ({}, False, "a global_objective, a local_objective or both, got neither"),
         ({"local_objective": LocalContrast()}, False, "has a local_objective, .* got no decoder"),
         ({"global_objective": GlobalContrast()}, True, "got a decoder but no local_objective"),

@@ -45,7 +45,9 @@ def test_a_case_is_encoded_alone(encoder):
 
 def test_it_keeps_no_batch_statistics(encoder):
     assert not [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    assert {name for name, _ in encoder.named_buffers()} == set()
+    before = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
+    encoder(images(encoder))
+    assert all(torch.equal(buffer, before[name]) for name, buffer in encoder.named_buffers())
 
 
 def test_every_weight_reaches_the_coarsest_map(encoder):

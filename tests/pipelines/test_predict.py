@@ -262,6 +262,7 @@ def test_a_real_export_is_fed_as_its_card_says(tmp_path):
     card = {
         "encoder": unet | {"spatial_dims": 3},
         "decoder": {"name": "unet", "norm": "instance"},
+        "head": {"name": "segmentation"},
         "classes": ["one", "two"],
         "crop_vox": [8, 8, 8],
         "preprocessing": {"spacing_mm": [4.0, 4.0, 4.0], "percentiles": [0.0, 50.0]},

@@ -15,6 +15,7 @@ from medssl.config.schema import (
     Device,
     Encoder,
     Fabric,
+    Head,
     Natural,
     Optim,
     Share,
@@ -82,6 +83,7 @@ class Finetune:
         from_scratch: Leave the export's weights out and keep its architecture: the twin.
         encoder: The backbone; left out where `init` brings one.
         decoder: From its maps to full resolution; `unet` where neither it nor `init` says else.
+        head: Reads logits off the finest map; always made anew.
         crops: Which pieces of the cases a batch is made of.
         views: Operations that augment them, in order; computed on the device.
         objective: Compares logits with labels.
@@ -110,6 +112,7 @@ class Finetune:
     from_scratch: bool = False
     encoder: Encoder | None = None
     decoder: Decoder | None = None
+    head: Head = Component(name="segmentation")
     crops: Crops
     views: Views = ()
     objective: Objective = Component(name="dice_cross_entropy")

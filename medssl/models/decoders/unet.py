@@ -13,7 +13,9 @@ from monai.networks.blocks.dynunet_block import UnetUpBlock
 from monai.networks.nets.dynunet import DynUNet
 from torch import Tensor, nn
 
-from medssl.models.encoders._blocks import Norm, check_dims, crop_to, norm_layer, run
+from medssl.layers import Norm, norm_layer
+from medssl.models.decoders._factors import factors_of
+from medssl.models.encoders._blocks import check_dims, crop_to, run
 
 __all__ = ["UNetDecoder"]
 
@@ -38,12 +40,7 @@ class UNetDecoder(nn.Module):
     ) -> None:
         super().__init__()
         check_dims("UNetDecoder", spatial_dims)
-        factors = [coarse // fine for fine, coarse in pairwise(strides)]
-        if not factors or any(
-            f < 2 or f * s != c for f, (s, c) in zip(factors, pairwise(strides), strict=True)
-        ):
-            msg = f"UNetDecoder needs 2 maps or more, each stride a multiple, got {tuple(strides)}"
-            raise ValueError(msg)
+        factors = factors_of("UNetDecoder", strides)
         self.spatial_dims = spatial_dims
         self.channels = tuple(channels[-2::-1])
         self.strides = tuple(strides[-2::-1])

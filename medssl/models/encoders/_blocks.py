@@ -1,23 +1,32 @@
-"""What the U-Net's two halves are made of."""
+"""What encoders and decoders are made of."""
 
-from math import gcd
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from medssl.layers import AnyNorm
+
 # An input this short along an axis may become a map of two voxels within a block.
 SMALL_VOX = 4
 
-Norm = Literal["instance", "group"]
+
+def check_channels(owner: str, channels: tuple[int, ...]) -> None:
+    """Refuse what is no pyramid of maps."""
+    if len(channels) < 2 or min(channels) < 1:
+        msg = f"{owner} needs the channels of at least 2 levels, got {channels}"
+        raise ValueError(msg)
 
 
-def norm_layer(norm: Norm, channels: int) -> tuple[str, dict[str, object]]:
-    """Return MONAI's name of a normalization that keeps no batch statistics, and its arguments."""
-    if norm == "instance":
-        return "instance", {"affine": True}
-    # a group of at least two channels has something to be normalized by in a map of one voxel
-    return "group", {"num_groups": max(1, gcd(16, channels) // 2)}
+def check_not_one_voxel(owner: str, norm: AnyNorm, sides: Sequence[int], stride: int) -> None:
+    """Refuse to normalize a map of one voxel by itself, which leaves nothing of it."""
+    if norm == "instance" and max(sides) <= stride:
+        msg = (
+            f"{owner} with instance norm needs more than one voxel in its coarsest map, of stride "
+            f"{stride}, got an image of {tuple(sides)}; use norm: group, fewer levels or larger "
+            "crops"
+        )
+        raise ValueError(msg)
 
 
 def check_dims(owner: str, spatial_dims: int) -> None:

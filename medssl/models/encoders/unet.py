@@ -11,7 +11,8 @@ from monai.networks.blocks.dynunet_block import UnetBasicBlock
 from monai.networks.nets.dynunet import DynUNet
 from torch import Tensor, nn
 
-from medssl.models.encoders._blocks import Norm, check_dims, norm_layer, run
+from medssl.layers import Norm, norm_layer
+from medssl.models.encoders._blocks import check_channels, check_dims, check_not_one_voxel, run
 
 __all__ = ["UNet"]
 
@@ -38,9 +39,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         check_dims("UNet", spatial_dims)
-        if len(channels) < 2 or min(channels) < 1:
-            msg = f"UNet needs the channels of at least 2 levels, got {channels}"
-            raise ValueError(msg)
+        check_channels("UNet", channels)
         self.spatial_dims, self.channels, self.norm = spatial_dims, tuple(channels), norm
         self.strides = tuple(2**level for level in range(len(channels)))
         self.blocks = nn.ModuleList(
@@ -58,14 +57,7 @@ class UNet(nn.Module):
 
     def forward(self, image: Float[Tensor, "batch channel *spatial"]) -> tuple[Tensor, ...]:
         """Return a feature map a level; one of a level of stride s has length ceil(side / s)."""
-        sides = image.shape[2:]
-        if self.norm == "instance" and max(sides) <= self.strides[-1]:
-            msg = (
-                f"UNet with instance norm needs more than one voxel in its coarsest map, of stride "
-                f"{self.strides[-1]}, got an image of {tuple(sides)}; use norm: group, fewer "
-                "levels or larger crops"
-            )
-            raise ValueError(msg)
+        check_not_one_voxel("UNet", self.norm, image.shape[2:], self.strides[-1])
         maps = []
         for block in self.blocks:
             image = run(block, image)
