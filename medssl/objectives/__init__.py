@@ -96,6 +96,32 @@ class RegionObjective(Protocol):
 
 
 @runtime_checkable
+class ClassObjective(Protocol):
+    """An objective on the logits of items and the classes they should have."""
+
+    def __call__(self, logits: Float[Tensor, "item class"], target: Int[Tensor, "item"]) -> Loss:
+        """Compare the logits with the number of each item's class."""
+        ...
+
+
+@runtime_checkable
+class RestorationObjective(Protocol):
+    """An objective on images that a network restored from changed ones.
+
+    A member may leave out any of the arguments; a method hands over those it names.
+    """
+
+    def __call__(
+        self,
+        restored: Float[Tensor, "item channel *spatial"],
+        original: Float[Tensor, "item channel *spatial"],
+        changed: Float[Tensor, "item channel *spatial"],
+    ) -> Loss:
+        """Compare what came of the changed images with the original ones."""
+        ...
+
+
+@runtime_checkable
 class SegmentationObjective(Protocol):
     """An objective on the logits of crops, voxel by voxel, and the classes they should have."""
 

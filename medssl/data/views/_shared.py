@@ -37,6 +37,16 @@ def identity(views: int, spatial_dims: int) -> Float[Tensor, "{views} row column
     return torch.eye(spatial_dims + 1).repeat(views, 1, 1)
 
 
+def turned_about(axis: int, angle: Float[Tensor, "view"]) -> Float[Tensor, "view 3 3"]:
+    """Return turns about an axis, from the next axis towards the one after it."""
+    matrix = identity(len(angle), 2)
+    following, last = (axis + 1) % 3, (axis + 2) % 3
+    matrix[:, following, following] = matrix[:, last, last] = angle.cos()
+    matrix[:, last, following] = angle.sin()
+    matrix[:, following, last] = -angle.sin()
+    return matrix
+
+
 def along(
     axis: int,
     images: Float[Tensor, "view channel *spatial"],

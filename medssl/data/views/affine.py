@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medssl.data.randomness import uniform
-from medssl.data.views._shared import check_probability, check_range, identity
+from medssl.data.views._shared import check_probability, check_range, identity, turned_about
 
 __all__ = ["Affine"]
 
@@ -61,7 +61,7 @@ class Affine:
         angles, scale, shift, signs = parameters.split([3, 1, dims, dims], dim=1)
         turned = identity(len(parameters), 3)[:, :3, :3]
         for axis in range(3) if dims == 3 else (2,):
-            turned = _about(axis, angles[:, axis]) @ turned
+            turned = turned_about(axis, angles[:, axis]) @ turned
         forward = turned[:, :dims, :dims] * signs[:, None]
         back = forward.mT / scale[..., None]
         matrix = identity(len(parameters), dims)
@@ -69,13 +69,3 @@ class Affine:
         shift_vox = shift * torch.tensor(spatial)
         matrix[:, :dims, dims] = -(back @ shift_vox[..., None])[..., 0]
         return matrix
-
-
-def _about(axis: int, angle: Float[Tensor, "view"]) -> Float[Tensor, "view 3 3"]:
-    """Return turns about an axis, from the next axis towards the one after it."""
-    matrix = identity(len(angle), 2)
-    following, last = (axis + 1) % 3, (axis + 2) % 3
-    matrix[:, following, following] = matrix[:, last, last] = angle.cos()
-    matrix[:, last, following] = angle.sin()
-    matrix[:, following, last] = -angle.sin()
-    return matrix

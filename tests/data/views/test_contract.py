@@ -18,6 +18,7 @@ FAMILY = "medssl.data.views"
 SHAPES = [(2, 9, 12), (1, 9, 8, 7)]
 SEEDS = [3, 1, 4, 15, 9]
 TOGETHER = ["bss"]
+PERHAPS = ["one_movement"]  # one of its five movements is none, another one of two mirror images
 
 
 @pytest.fixture(params=lookup.names(FAMILY))
@@ -28,6 +29,12 @@ def name(request):
 @pytest.fixture(params=sorted(set(lookup.names(FAMILY)) - set(TOGETHER)))
 def single(request):
     """One that does to a view what the view's own seed says."""
+    return request.param
+
+
+@pytest.fixture(params=sorted(set(lookup.names(FAMILY)) - {*TOGETHER, *PERHAPS}))
+def sure(request):
+    """One that changes every view that it touches."""
     return request.param
 
 
@@ -44,12 +51,12 @@ def augmented(operation, images, seeds=SEEDS):
 def test_the_family_is_what_it_was():
     moving = [n for n in lookup.names(FAMILY) if hasattr(lookup.find(FAMILY, n), "matrix")]
     bending = [n for n in lookup.names(FAMILY) if hasattr(lookup.find(FAMILY, n), "bend")]
-    assert moving == ["affine", "crop_resize"]
+    assert moving == ["affine", "crop_resize", "one_movement"]
     assert bending == ["elastic"]
     assert [
         n for n in lookup.names(FAMILY) if hasattr(lookup.find(FAMILY, n), "apply_together")
     ] == TOGETHER
-    assert len(lookup.names(FAMILY)) == 13
+    assert len(lookup.names(FAMILY)) == 15
 
 
 def test_a_member_is_of_one_kind(name):
@@ -68,8 +75,8 @@ def test_a_batch_gives_what_each_view_alone_gives(single, images):
     torch.testing.assert_close(augmented(operation, images), torch.stack(alone), rtol=0, atol=1e-6)
 
 
-def test_every_view_changes_as_its_own_seed_says(single, images):
-    operation = lookup.build(FAMILY, single)
+def test_every_view_changes_as_its_own_seed_says(sure, images):
+    operation = lookup.build(FAMILY, sure)
     even = images[:1].expand_as(images)
     changed = augmented(operation, even)
     assert torch.equal(changed, augmented(operation, even))
@@ -91,8 +98,8 @@ def test_views_that_are_spared_keep_every_bit(name, images):
     assert torch.equal(augmented(lookup.build(FAMILY, name, p=0.0), images), images)
 
 
-def test_as_many_are_spared_as_p_says(single, images):
-    operation = lookup.build(FAMILY, single, p=0.5)
+def test_as_many_are_spared_as_p_says(sure, images):
+    operation = lookup.build(FAMILY, sure, p=0.5)
     many = images[:1].repeat(200, *(1,) * (images.ndim - 1))
     changed = (augmented(operation, many, range(200)) != many).flatten(1).any(1)
     assert 70 < changed.sum() < 130
