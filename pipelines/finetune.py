@@ -20,6 +20,7 @@ from medssl.config.stages.finetune import Finetune
 from medssl.data.augment import augment_labeled
 from medssl.data.crops import CropSource, LabeledCrops
 from medssl.data.loading import Loader
+from medssl.data.mixup import mixup
 from medssl.data.sampling import Epochs
 from medssl.data.views import LabeledViews
 from medssl.errors import DataError
@@ -196,7 +197,10 @@ class Batches:
         """Return the augmented views of a batch on the device."""
         image, label = (self.fabric.to_device(part) for part in (crops.image, crops.label))
         # The seeds stay on the CPU, where parameters are drawn.
-        return augment_labeled(LabeledCrops(image, label, crops.seed), self.operations)
+        views = augment_labeled(LabeledCrops(image, label, crops.seed), self.operations)
+        if self.cfg.mixup is None:
+            return views
+        return mixup(views, crops.seed.tolist(), alpha=self.cfg.mixup)
 
     def made(self, start_step: int, num_steps: int) -> Iterator[LabeledViews]:
         """Yield the views of each step from `start_step` to the last of `num_steps`."""

@@ -16,10 +16,12 @@ __all__ = ["Segmentation"]
 
 
 class Features(NamedTuple):
-    """Logits of the crops of a batch, with their labels."""
+    """Logits of the crops of a batch, with their labels, and those of crops blended in."""
 
     logits: Float[Tensor, "item class *spatial"]
     label: Int[Tensor, "item *spatial"]
+    blended_label: Int[Tensor, "item *spatial"] | None = None
+    share: float = 1.0
 
 
 class Segmentation(nn.Module):
@@ -40,11 +42,21 @@ class Segmentation(nn.Module):
 
     def embed(self, views: LabeledViews) -> Features:
         """Run the network on the crops."""
-        return Features(self.network(views.image), views.label)
+        return Features(self.network(views.image), views.label, views.blended_label, views.share)
 
     def compare(self, features: Features) -> Loss:
-        """Hand the objective logits and labels."""
-        return self.objective(logits=features.logits, label=features.label)
+        """Hand the objective logits and labels; blend its losses of both as images were."""
+        own = self.objective(logits=features.logits, label=features.label)
+        if features.blended_label is None:
+            return own
+        other = self.objective(logits=features.logits, label=features.blended_label)
+        share = features.share
+        return Loss(
+            {
+                name: share * term + (1 - share) * other.terms[name]
+                for name, term in own.terms.items()
+            }
+        )
 
     def forward(self, views: LabeledViews) -> Loss:
         """Return the loss of one batch of labelled crops."""

@@ -44,6 +44,27 @@ def test_the_step_is_the_objective_of_the_networks_logits():
     torch.testing.assert_close(method.compare(method.embed(batch)).terms, expected)
 
 
+def test_losses_of_blended_crops_are_blended_as_the_images_were():
+    torch.manual_seed(0)
+    method = Segmentation(network(UNet(channels=(4, 8))), objective=DiceCrossEntropy())
+    batch = views(3)
+    blended = batch._replace(blended_label=batch.label.flip(0), share=0.7)
+    own = method(batch).terms
+    other = method(batch._replace(label=batch.label.flip(0))).terms
+    found = method(blended).terms
+    assert found.keys() == own.keys()
+    for name, term in found.items():
+        torch.testing.assert_close(term, 0.7 * own[name] + 0.3 * other[name])
+    # of cross entropy that is the loss of blended labels
+    hot = [
+        torch.nn.functional.one_hot(label, 3).movedim(-1, 1)
+        for label in (batch.label, blended.blended_label)
+    ]
+    soft = 0.7 * hot[0] + 0.3 * hot[1]
+    expected = torch.nn.functional.cross_entropy(method.network(batch.image), soft)
+    torch.testing.assert_close(found["cross_entropy"], expected)
+
+
 def test_steps_along_the_gradient_fit_a_crop():
     torch.manual_seed(0)
     method = Segmentation(network(UNet(channels=(8, 16)), 2), objective=DiceCrossEntropy())

@@ -174,6 +174,13 @@ def test_the_best_weights_are_those_of_the_step_with_the_best_dice(cohort):
     assert not same(weights(cohort), weights(cohort, "last"))
 
 
+def test_mixup_is_another_run_that_is_the_same_each_time(cohort):
+    for name, *options in (("plain",), ("mixed", "mixup=1.0"), ("again", "mixup=1.0")):
+        run(config(cohort, *options, output=name))
+    assert same(weights(cohort, "mixed"), weights(cohort, "again"))
+    assert not same(weights(cohort, "mixed"), weights(cohort, "plain"))
+
+
 def test_weights_can_not_be_chosen_by_cases_that_are_not_there(tmp_path):
     root = write_cohort(tmp_path / "cache", splits=["train"] * 4)
     with pytest.raises(DataError, match=r"weights: best chooses by the labeled cases of split"):

@@ -18,6 +18,7 @@ from medssl.config.schema import (
     Head,
     Natural,
     Optim,
+    Positive,
     Share,
     Tracker,
     Views,
@@ -86,6 +87,8 @@ class Finetune:
         head: Reads logits off the finest map; always made anew.
         crops: Which pieces of the cases a batch is made of.
         views: Operations that augment them, in order; computed on the device.
+        mixup: Alpha of the Beta distribution by which crops of a batch are blended, such as 0.1;
+            none are where it is null.
         objective: Compares logits with labels.
         optim: How the weights move.
         extra_steps_from: A pretraining's export: as many steps are added as fit into the time
@@ -115,6 +118,7 @@ class Finetune:
     head: Head = Component(name="segmentation")
     crops: Crops
     views: Views = ()
+    mixup: Positive | None = None
     objective: Objective = Component(name="dice_cross_entropy")
     optim: Optim
     extra_steps_from: Path | None = None

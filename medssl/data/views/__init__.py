@@ -51,10 +51,19 @@ class MultiViews(NamedTuple):
 
 
 class LabeledViews(NamedTuple):
-    """Augmented crops with their labels, as supervised methods take them."""
+    """Augmented crops with their labels, as supervised methods take them.
+
+    Args:
+        image: The crops; where they are blended, each with another one.
+        label: The class of each voxel.
+        blended_label: That of the crop which was blended in; None where none was.
+        share: How much of a blended image is its own; its own label's loss weighs as much.
+    """
 
     image: Float[Tensor, "item channel *spatial"]
     label: Int[Tensor, "item *spatial"]
+    blended_label: Int[Tensor, "item *spatial"] | None = None
+    share: float = 1.0
 
 
 @runtime_checkable
