@@ -19,7 +19,6 @@ from medssl.data.cache import write_cached
 from medssl.data.manifest import Case, Manifest, write_manifest
 from medssl.data.preprocessing import Intensity
 from medssl.data.volume import Volume
-from medssl.methods.segmentation import Segmentation
 from medssl.training.fabric import place, start
 from medssl.training.loop import fit
 from pipelines import finetune, pretrain
@@ -229,7 +228,7 @@ def _finetuning(cfg: Any, manifest: Manifest) -> Parts:
         len(cfg.classes) + 1
     )
     load_weights(network, cfg.init, from_scratch=cfg.from_scratch)
-    method = Segmentation(network, objective=build(cfg.objective))
+    method = build(cfg.method, network)
     place(method, fabric)
     return Parts(method, finetune.Batches(cfg, cases, fabric).made(0, NUM_STEPS), fabric)
 

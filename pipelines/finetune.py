@@ -25,7 +25,6 @@ from medssl.data.sampling import Epochs
 from medssl.data.views import LabeledViews
 from medssl.errors import DataError
 from medssl.inference.sliding_window import SlidingWindow
-from medssl.methods.segmentation import Segmentation
 from medssl.models.export import check_unseen, seen_cases, write_export
 from medssl.models.network import DenseNetwork
 from medssl.tracking import Run
@@ -69,7 +68,7 @@ def run(cfg: Finetune) -> None:
 
     # Model
     model = make_model(cfg, cases, batches.source)
-    method = Segmentation(model.network, objective=build(cfg.objective))
+    method = build(cfg.method, model.network)
     place(method, fabric)
 
     # Training

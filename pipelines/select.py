@@ -23,10 +23,8 @@ split: whether it was kept, why, and what stands for it at what similarity. Reas
 shows it, with how alike pairs are, and the most and the least alike of those that were dropped.
 """
 
-import posixpath
 import shutil
 from dataclasses import dataclass, replace
-from os.path import relpath
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +37,13 @@ from medssl.config.component import build
 from medssl.config.load import dump
 from medssl.config.stages.select import Select, Target, Within
 from medssl.data.engine import Pool, open_pool
-from medssl.data.manifest import SCHEMA, Manifest, read_manifest, write_manifest
+from medssl.data.manifest import Manifest, read_manifest, write_manifest
 from medssl.errors import ConfigError, DataError
 from medssl.selection import Selector
 from pipelines._contact_sheet import draw_contact_sheet
 from pipelines._descriptors import Described, read_descriptors
 from pipelines._files import write_table
+from pipelines._moved import moved, with_column
 from pipelines._properties import numbers
 from pipelines._records import record_of
 from pipelines._selecting import Cohort, Decision, Question, decide, is_labeled
@@ -226,7 +225,7 @@ def write(cfg: Select, manifest: Manifest, made: list[Made]) -> None:
     root = cfg.manifest.parent
     draw_contact_sheet(log, manifest, root, cfg.num_examples, figures / "dropped.png")
     # Last: where it is, all of it is.
-    write_manifest(move(made[-1].left, root, cfg.output), cfg.output / "manifest.parquet")
+    write_manifest(moved(made[-1].left, root, cfg.output), cfg.output / "manifest.parquet")
 
 
 def keep(manifest: Manifest, rows: Described, kept: Bool[np.ndarray, "row"]) -> Manifest:
@@ -247,21 +246,4 @@ def keep(manifest: Manifest, rows: Described, kept: Bool[np.ndarray, "row"]) -> 
     for row, place in zip(rows.case[kept].tolist(), rows.slice[kept].tolist(), strict=True):
         if reduced[row]:
             slices[row].append(place)
-    return Manifest(_with(smaller.table, "slices", [slices[row] for row in cases]))
-
-
-def move(manifest: Manifest, old: Path, new: Path) -> Manifest:
-    """Return the manifest with paths relative to another folder."""
-    way = Path(relpath(old.resolve(), new.resolve())).as_posix()
-    table = manifest.table
-    for column in ("image_uri", "label_uri"):
-        uris = table[column].to_pylist()
-        moved = [uri and posixpath.normpath(posixpath.join(way, uri)) for uri in uris]
-        table = _with(table, column, moved)
-    return Manifest(table)
-
-
-def _with(table: pa.Table, column: str, values: list[object]) -> pa.Table:
-    place = SCHEMA.get_field_index(column)
-    field = SCHEMA.field(place)
-    return table.set_column(place, field, pa.array(values, field.type))
+    return Manifest(with_column(smaller.table, "slices", [slices[row] for row in cases]))

@@ -446,8 +446,13 @@ def test_an_empty_manifest_is_refused(cohort):
         (["init.export=x"], r"encoder: init brings it"),
         (["from_scratch=true"], r"from_scratch: there is no init"),
         (["classes=[a, a]"], r"classes: expected a name each"),
+        (["head.name=gated_attention_mil"], r"gated_attention_mil takes \['instances', 'valid'\]"),
         (
-            ["objective.name=vicreg"],
+            ["method={name: joint_embedding, objective: {name: ntxent}}"],
+            r"joint_embedding does not learn from labels; these do: \[.*'segmentation'",
+        ),
+        (
+            ["method={name: segmentation, objective: {name: vicreg}}"],
             r"vicreg takes \['z_a', 'z_b'\], .* only \['logits', 'label'\]",
         ),
     ],

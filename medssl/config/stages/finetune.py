@@ -1,12 +1,12 @@
 """What the stage `finetune` may be told."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
 from pydantic import AfterValidator, Field
 
 from medssl import lookup
-from medssl.config.component import Component, member
+from medssl.config.component import Component
 from medssl.config.schema import (
     SILENT,
     Count,
@@ -16,6 +16,7 @@ from medssl.config.schema import (
     Encoder,
     Fabric,
     Head,
+    Method,
     Natural,
     Optim,
     Positive,
@@ -24,20 +25,28 @@ from medssl.config.schema import (
     Views,
     config,
 )
+from medssl.data.views import LabeledViews
 from medssl.errors import ConfigError
-from medssl.objectives import SegmentationObjective
 
 __all__ = ["Finetune"]
 
 Part = Literal["encoder", "decoder"]
 
 
-def _fits(component: Component) -> Component:
-    lookup.check_fit(SegmentationObjective, component.name)
+def _is_supervised(component: Component) -> Component:
+    made = lookup.find("medssl.methods", component.name)
+    if get_type_hints(made.embed).get("views") is not LabeledViews:
+        fitting = [
+            name
+            for name in lookup.names("medssl.methods")
+            if get_type_hints(lookup.find("medssl.methods", name).embed)["views"] is LabeledViews
+        ]
+        msg = f"{component.name} does not learn from labels; these do: {fitting}"
+        raise ConfigError(msg)
     return component
 
 
-Objective = Annotated[Component, *member("medssl.objectives"), AfterValidator(_fits)]
+Supervised = Annotated[Method, AfterValidator(_is_supervised)]
 
 
 @config
@@ -89,7 +98,7 @@ class Finetune:
         views: Operations that augment them, in order; computed on the device.
         mixup: Alpha of the Beta distribution by which crops of a batch are blended, such as 0.1;
             none are where it is null.
-        objective: Compares logits with labels.
+        method: Which features of the network meet which objective.
         optim: How the weights move.
         extra_steps_from: A pretraining's export: as many steps are added as fit into the time
             that it trained for, at the speed of this run's own steps.
@@ -119,7 +128,9 @@ class Finetune:
     crops: Crops
     views: Views = ()
     mixup: Positive | None = None
-    objective: Objective = Component(name="dice_cross_entropy")
+    method: Supervised = Component(
+        name="segmentation", params={"objective": {"name": "dice_cross_entropy"}}
+    )
     optim: Optim
     extra_steps_from: Path | None = None
     window_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
