@@ -20,6 +20,7 @@ from medssl.config.stages.finetune import Finetune
 from medssl.data.augment import augment_labeled
 from medssl.data.crops import CropSource, LabeledCrops
 from medssl.data.loading import Loader
+from medssl.data.manifest import is_pseudo
 from medssl.data.mixup import mixup
 from medssl.data.sampling import Epochs
 from medssl.data.views import LabeledViews
@@ -196,7 +197,7 @@ class Batches:
         """Return the augmented views of a batch on the device."""
         image, label = (self.fabric.to_device(part) for part in (crops.image, crops.label))
         # The seeds stay on the CPU, where parameters are drawn.
-        views = augment_labeled(LabeledCrops(image, label, crops.seed), self.operations)
+        views = augment_labeled(crops._replace(image=image, label=label), self.operations)
         if self.cfg.mixup is None:
             return views
         return mixup(views, crops.seed.tolist(), alpha=self.cfg.mixup)
@@ -302,7 +303,8 @@ def keep(
         | {
             "num_steps": training.num_steps,
             "training_time_s": training.elapsed_s,
-            "case_ids": cases.train.table["case_id"].to_pylist(),
+            "case_ids": [case.case_id for case in cases.train if not is_pseudo(case)],
+            "pseudo_case_ids": [case.case_id for case in cases.train if is_pseudo(case)],
         },
     }
     earlier = [cfg.init.export] if cfg.init and not cfg.from_scratch else []

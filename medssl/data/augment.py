@@ -48,7 +48,9 @@ def augment_labeled(crops: LabeledCrops, operations: Sequence[ViewOperation]) ->
     """Return augmented crops; labels move with their image, background comes in at the border."""
     planned = plan(operations, crops.seed.tolist(), tuple(crops.label.shape[1:]))
     label = move_labels(planned, crops.label[:, None].float())[:, 0]
-    return LabeledViews(carry_out(planned, crops.image.float()), label.to(crops.label.dtype))
+    return LabeledViews(
+        carry_out(planned, crops.image.float()), label.to(crops.label.dtype), crops.is_pseudo
+    )
 
 
 def _places(

@@ -21,6 +21,9 @@ def _list(item: pa.DataType) -> pa.ListType:
     return pa.list_(pa.field("element", item))
 
 
+LABEL_BY = "label_by"  # an attribute: who drew a label, if it was no person
+NETWORK = "network"
+
 SCHEMA = pa.schema(
     {
         "case_id": pa.string(),
@@ -170,6 +173,11 @@ class Manifest:
     def split(self, name: str) -> "Manifest":
         """Return the manifest of one split."""
         return Manifest(self.table.filter(pc.field("split") == name))
+
+
+def is_pseudo(case: Case) -> bool:
+    """Return whether a network drew the case's label."""
+    return case.attributes.get(LABEL_BY) == NETWORK
 
 
 def read_manifest(path: Path) -> Manifest:

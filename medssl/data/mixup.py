@@ -29,6 +29,7 @@ def mixup(views: LabeledViews, seeds: Sequence[int], *, alpha: float) -> Labeled
     return LabeledViews(
         share * views.image + (1 - share) * views.image[order],
         views.label,
+        views.is_pseudo,
         views.label[order],
         share,
     )

@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -118,6 +118,19 @@ class RestorationObjective(Protocol):
         changed: Float[Tensor, "item channel *spatial"],
     ) -> Loss:
         """Compare what came of the changed images with the original ones."""
+        ...
+
+
+@runtime_checkable
+class DenseObjective(Protocol):
+    """An objective on an embedding of each voxel, and the classes that voxels are of."""
+
+    def __call__(
+        self,
+        dense: Float[Tensor, "item dim *spatial"],
+        is_of: Bool[Tensor, "item class *spatial"],
+    ) -> Loss:
+        """Compare voxels by which of the classes, the background left out, each is of."""
         ...
 
 

@@ -9,7 +9,11 @@ from medssl.data.views import LabeledViews
 def views(items=6):
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(items, 1, 4, 4, generator=generator)
-    return LabeledViews(image, torch.arange(items)[:, None, None].expand(items, 4, 4))
+    return LabeledViews(
+        image,
+        torch.arange(items)[:, None, None].expand(items, 4, 4),
+        torch.zeros(items, dtype=torch.bool),
+    )
 
 
 def test_each_crop_is_blended_with_the_one_whose_label_comes_with_it():

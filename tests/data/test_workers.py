@@ -7,7 +7,9 @@ from medssl.errors import ConfigError
 
 def crops(value):
     image = torch.full((1, 1, 2, 2), float(value))
-    return LabeledCrops(image, torch.zeros(1, 2, 2, dtype=torch.int64), torch.tensor([value]))
+    return LabeledCrops(
+        image, torch.zeros(1, 2, 2, dtype=torch.int64), torch.tensor([value]), torch.tensor([False])
+    )
 
 
 def test_cases_are_stacked_in_their_order():

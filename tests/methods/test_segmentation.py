@@ -23,6 +23,7 @@ def views(spatial_dims, items=2):
     return LabeledViews(
         torch.randn(items, 1, *shape, generator=generator),
         torch.randint(3, (items, *shape), generator=generator),
+        torch.zeros(items, dtype=torch.bool),
     )
 
 

@@ -63,6 +63,38 @@ def test_the_study_of_labels_compares_all_arms_with_few_and_all_labels(tmp_path,
 
 @pytest.mark.long
 @pytest.mark.mirror
+def test_the_study_of_baselines_compares_what_few_labels_reach_without_contrast(tmp_path, mirror):
+    learning = ("from_pretext", "random", "mixup", "self_training", "joint_1", "joint_2")
+    scoring = ("pretext", "random", "mixup", "self_training", "joint")
+    skipped = '[{labels: "2"}, {labels: "8"}, {draw: "1"}, {draw: "2"}]'
+    steps = [*learning, "label_1", "label_2", *(f"evaluate_{name}" for name in scoring)]
+    short = {f"steps.{name}.exclude": skipped for name in steps} | {
+        f"steps.{name}.set.optim.num_steps": 4 for name in learning
+    }
+    short |= {f"steps.{name}.set.validate_every": 4 for name in learning}
+    short["steps.pretext.set.optim.num_steps"] = 2
+    assert study("few_labels_baselines", tmp_path, **short) == 0
+    lines = json.loads((tmp_path / "out/compare/table.json").read_text())["lines"]
+    arms = {line["arm"]: line["num_subjects"] for line in lines}
+    assert arms == dict.fromkeys(
+        (
+            "random",
+            "mixup",
+            "rotation",
+            "inpainting",
+            "context_restoration",
+            "self_training",
+            "joint",
+        ),
+        30,
+    )
+    card = json.loads((tmp_path / "out/joint_2/labels-1.draw-0/card.json").read_text())
+    seen = card["provenance"]
+    assert (len(seen["case_ids"]), len(seen["pseudo_case_ids"])) == (1, 159)
+
+
+@pytest.mark.long
+@pytest.mark.mirror
 def test_the_archive_of_ct_and_mr_is_indexed_reduced_and_pretrained_on(tmp_path, mirror):
     short = {"steps.pretrain.set.optim.num_steps": 3}
     assert study("ct_archive", tmp_path, **short) == 0

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -52,11 +52,19 @@ class MultiCrops(NamedTuple):
 
 
 class LabeledCrops(NamedTuple):
-    """Pieces of several cases with their labels; class 0 is the background."""
+    """Pieces of several cases with their labels; class 0 is the background.
+
+    Args:
+        image: Normalized intensities.
+        label: The class of each voxel.
+        seed: Where the augmentation of each begins; stays on the CPU.
+        is_pseudo: Of which a network drew the label; stays on the CPU.
+    """
 
     image: Float[Tensor, "item channel *spatial"]
     label: Int[Tensor, "item *spatial"]
     seed: Int[Tensor, "item"]
+    is_pseudo: Bool[Tensor, "item"]
 
 
 Pieces = Crops | MultiCrops | LabeledCrops

@@ -22,7 +22,7 @@ from medssl.data.crops._cutting import (
     cut,
     cut_stack,
 )
-from medssl.data.manifest import Case, Manifest
+from medssl.data.manifest import Case, Manifest, is_pseudo
 from medssl.data.randomness import integer, seed_of, stream, uniform
 from medssl.errors import DataError
 
@@ -98,6 +98,7 @@ class Labeled:
             image=torch.from_numpy(self._cut(image, start)[None]),
             label=torch.from_numpy(classes_cut[None].astype(np.int64)),
             seed=torch.tensor([seed_of(*key, "augmentation")]),
+            is_pseudo=torch.tensor([is_pseudo(case)]),
         )
 
     def _cut(self, image: Cached, start: Sequence[int]) -> Float32[np.ndarray, "channel *spatial"]:

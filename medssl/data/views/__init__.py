@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -56,12 +56,14 @@ class LabeledViews(NamedTuple):
     Args:
         image: The crops; where they are blended, each with another one.
         label: The class of each voxel.
+        is_pseudo: Of which a network drew the label; on the CPU.
         blended_label: That of the crop which was blended in; None where none was.
         share: How much of a blended image is its own; its own label's loss weighs as much.
     """
 
     image: Float[Tensor, "item channel *spatial"]
     label: Int[Tensor, "item *spatial"]
+    is_pseudo: Bool[Tensor, "item"]
     blended_label: Int[Tensor, "item *spatial"] | None = None
     share: float = 1.0
 
