@@ -18,6 +18,9 @@ from medssl.similarity._limit import SHARES, check_least
 
 __all__ = ["Cosine"]
 
+MOST_NUMBERS = 4096  # of a vector
+ROUNDING = MOST_NUMBERS * 2.0**-24  # a product of float32 is off by a unit of rounding a summand
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine:
@@ -39,8 +42,8 @@ class Cosine:
 
     @property
     def floor(self) -> float:
-        """Below this no product of vectors of up to 4,096 numbers is near, however rounded."""
-        return self.least - _rounding(4096)
+        """Below this no product is near, however rounded."""
+        return self.least - ROUNDING
 
     def knob(self, dim: int) -> Knob:
         """Return the knob."""
@@ -79,7 +82,7 @@ class Cosine:
     ) -> Bool[np.ndarray, "row"]:
         """Return which are near duplicates."""
         near = alike >= self.least
-        (close,) = np.nonzero(np.abs(alike - self.least) <= _rounding(a[0].shape[1]))
+        (close,) = np.nonzero(np.abs(alike - self.least) <= ROUNDING)
         near[close] = _exact(a[0][close], b[0][close]) >= self.least
         return near
 
@@ -88,8 +91,14 @@ def directions(values: Shaped[np.ndarray, "row dim"]) -> Float32[np.ndarray, "ro
     """Return vectors of length 1.
 
     Raises:
-        DataError: If one has no direction.
+        DataError: If one has no direction, or they are too long for the bound on rounding.
     """
+    if values.shape[1] > MOST_NUMBERS:
+        msg = (
+            f"expected vectors of at most {MOST_NUMBERS} numbers, got {values.shape[1]}; describe "
+            "cases by an encoder with a narrower last map"
+        )
+        raise DataError(msg)
     vectors = values.astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not (lengths > 0).all():
@@ -109,8 +118,3 @@ def _exact(
     products = np.einsum("rd,rd->r", a, b, dtype=np.float64)
     lengths = [np.sqrt(np.einsum("rd,rd->r", one, one, dtype=np.float64)) for one in (a, b)]
     return np.where(equal_rows(a, b), 1.0, products / (lengths[0] * lengths[1]))
-
-
-def _rounding(dim: int) -> float:
-    """Return by how much a product of float32 may be off: a unit of rounding a summand."""
-    return dim * 2.0**-24

@@ -119,3 +119,8 @@ def test_opposite_rows_are_not_less_alike_than_unrelated_ones():
 def test_a_limit_out_of_range_is_refused(least):
     with pytest.raises(ValueError, match=r"least must be in \(0, 1\]"):
         Cosine(least=least)
+
+
+def test_vectors_too_long_for_the_bound_on_rounding_are_refused():
+    with pytest.raises(DataError, match=r"at most 4096 numbers, got 4097"):
+        Cosine().exemplars(np.ones((2, 4097), np.float32))
