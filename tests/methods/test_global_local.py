@@ -4,6 +4,7 @@ import pytest
 import torch
 from unmoved import unmoved
 
+from medssl import lookup
 from medssl.config.component import Component, build, described, recall
 from medssl.data.views import Views
 from medssl.errors import ConfigError
@@ -167,6 +168,27 @@ def test_regions_of_an_image_see_no_other_image():
     kept = [0, *range(2, 8)]
     torch.testing.assert_close(one.regions_a[kept], other.regions_a[kept])
     assert not torch.allclose(one.regions_a[1], other.regions_a[1])
+
+
+@pytest.mark.parametrize("decoder", lookup.names("medssl.models.decoders"))
+@pytest.mark.parametrize("encoder", lookup.names("medssl.models.encoders"))
+def test_both_stages_run_on_every_encoder_and_decoder(encoder, decoder):
+    torch.manual_seed(0)
+    backbone = lookup.build("medssl.models.encoders", encoder, spatial_dims=2)
+    parts = (backbone.channels, backbone.strides, 2)
+    upwards = lookup.build("medssl.models.decoders", decoder, *parts)
+    images = torch.randn(2, 8, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    views = views_of()._replace(images=images)
+    both = GlobalLocal(
+        backbone,
+        upwards,
+        global_objective=GlobalContrast(),
+        local_objective=LocalContrast(),
+        decoder_blocks=len(upwards.channels),
+        hidden_dim=16,
+    )
+    both(views).total.backward()
+    assert [n for n, p in both.named_parameters() if p.grad is None] == []
 
 
 def test_a_collapsed_encoder_leaves_a_uniform_guess():
