@@ -1,6 +1,6 @@
 """Which labeled cases a fine-tuning learns from, whether their labels are what it expects."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,6 +106,20 @@ def check_labels(cases: Cases, classes: Sequence[str]) -> list[str]:
     ]
 
 
+def check_val(cases: Cases, path: Path) -> None:
+    """Refuse to choose weights by cases that are not there.
+
+    Raises:
+        DataError: If no case of the val split has a label.
+    """
+    if not len(cases.val):
+        msg = (
+            f"{path}: weights: best chooses by the labeled cases of split 'val', of which there "
+            "are none; let `index` put some there (split.val), or set weights: last"
+        )
+        raise DataError(msg)
+
+
 def validation_dice(
     network: DenseNetwork,
     cases: Cases,
@@ -130,3 +144,18 @@ def validation_dice(
     network.train()
     means = {f"dice_{name}": float(np.mean(each)) for name, each in scores.items() if each}
     return means | ({"dice": float(np.mean([*means.values()]))} if means else {})
+
+
+def mean_dice(found: Mapping[str, float]) -> float:
+    """Return the number that weights are chosen by.
+
+    Raises:
+        DataError: If there is none.
+    """
+    if "dice" not in found:
+        msg = (
+            "weights: best chooses by the mean Dice in the val split, whose labels hold no voxel "
+            "of any class; put cases there that show some, or set weights: last"
+        )
+        raise DataError(msg)
+    return found["dice"]

@@ -8,7 +8,7 @@ The export is `weights.safetensors`, `card.json` (with the class names), `subjec
 only what is labeled is read, and nothing of the test split.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -24,7 +24,6 @@ from medssl.data.manifest import is_pseudo
 from medssl.data.mixup import mixup
 from medssl.data.sampling import Epochs
 from medssl.data.views import LabeledViews
-from medssl.errors import DataError
 from medssl.inference.sliding_window import SlidingWindow
 from medssl.models.export import check_unseen, seen_cases, write_export
 from medssl.models.network import DenseNetwork
@@ -36,7 +35,14 @@ from medssl.training.loop import Hook
 from pipelines._best import Best
 from pipelines._extra_steps import extra_steps
 from pipelines._figures import draw_curves
-from pipelines._labeled import Cases, check_labels, choose, validation_dice
+from pipelines._labeled import (
+    Cases,
+    check_labels,
+    check_val,
+    choose,
+    mean_dice,
+    validation_dice,
+)
 from pipelines._mask_figures import draw_planes, middle_planes
 from pipelines._network import Architecture, check_fits, load_weights, plan_network
 from pipelines._progress import track
@@ -63,7 +69,8 @@ def run(cfg: Finetune) -> None:
     cases = choose(cfg.manifest, cfg.descriptors, count=cfg.labels.count, draw=cfg.labels.draw)
     cfg = replace(cfg, optim=lasting(cfg.optim, len(cases.train)))
     notes = check_labels(cases, cfg.classes)
-    check_chooses(cfg, cases)
+    if cfg.weights == "best":
+        check_val(cases, cfg.manifest)
     fabric = start_fabric(cfg)
     batches = Batches(cfg, cases, fabric)
 
@@ -126,20 +133,6 @@ def start_fabric(cfg: Finetune) -> Any:
         strategy=cfg.fabric.strategy,
         precision=cfg.fabric.precision,
     )
-
-
-def check_chooses(cfg: Finetune, cases: Cases) -> None:
-    """Refuse to choose weights by cases that are not there.
-
-    Raises:
-        DataError: If the best weights are asked for, and no case of the val split has a label.
-    """
-    if cfg.weights == "best" and not len(cases.val):
-        msg = (
-            f"{cfg.manifest}: weights: best chooses by the labeled cases of split 'val', of which "
-            "there are none; let `index` put some there (split.val), or set weights: last"
-        )
-        raise DataError(msg)
 
 
 class Model(NamedTuple):
@@ -243,21 +236,6 @@ def watchers(cfg: Finetune, training: Training, network: DenseNetwork, cases: Ca
 
     seen = [Hook(cfg.validate_every, validate)] if len(cases.val) else []
     return [*seen, Hook(training.num_steps, draw)]
-
-
-def mean_dice(found: Mapping[str, float]) -> float:
-    """Return the number that weights are chosen by.
-
-    Raises:
-        DataError: If there is none.
-    """
-    if "dice" not in found:
-        msg = (
-            "weights: best chooses by the mean Dice in the val split, whose labels hold no voxel "
-            "of any class; put cases there that show some, or set weights: last"
-        )
-        raise DataError(msg)
-    return found["dice"]
 
 
 def best_of(state: StateFolder) -> Best:
