@@ -17,7 +17,7 @@ def draw_curves(curves: Curves, path: Path, *, title: str) -> None:
         axes.plot(steps, values, label=name, linewidth=1)
     axes.set_xlabel("step")
     axes.set_title(title)
-    axes.legend()
+    axes.legend(loc="upper right")
     _save(figure, path)
 
 

@@ -49,7 +49,7 @@ def _draw_alike(axes: Axes, decision: Decision) -> None:
         label = "dropped and its exemplar"
         axes.hist(dropped, bins=BINS, weights=weights, histtype="step", label=label)
     if len(dropped) or len(decision.in_scope):
-        axes.legend()
+        axes.legend(loc="upper right")
     axes.set_xlabel("similarity")
     axes.set_ylabel("share")
     axes.set_title(f"{len(dropped)} rows dropped in favor of others")

@@ -8,9 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from medssl import lookup
 from medssl.config.component import Component, Members, member, members
-from medssl.heads import DenseHead
 
 T = TypeVar("T")
 
@@ -29,15 +27,9 @@ def _scheduler(text: str) -> str:
     return text
 
 
-def _reads_maps(component: Component) -> Component:
-    lookup.check_fit(DenseHead, component.name)
-    return component
-
-
 Decoder = Annotated[Component, *member("medssl.models.decoders")]
 Descriptor = Annotated[Component, *member("medssl.descriptors")]
 Encoder = Annotated[Component, *member("medssl.models.encoders")]
-Head = Annotated[Component, *member("medssl.heads"), AfterValidator(_reads_maps)]
 Layout = Annotated[Component, *member("medssl.data.layouts")]
 Method = Annotated[Component, *member("medssl.methods")]
 Optimizer = Annotated[Component, *member("medssl.training.optimizers")]

@@ -45,7 +45,7 @@ def arms(
     plot.set_ylabel(metric)
     plot.set_title(title, fontsize=9)
     plot.grid(axis="y", alpha=0.3)
-    plot.legend()
+    plot.legend(loc="lower right")
     figure.savefig(path, dpi=120)
 
 

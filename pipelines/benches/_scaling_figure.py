@@ -19,7 +19,7 @@ def draw_scaling(points: Sequence[Point], path: Path) -> None:
     time_axes.set(yscale="log", ylabel="seconds", title="time")
     _draw(memory_axes, points, lambda point: point.peak_bytes / 2**20)
     memory_axes.set(ylim=(0, None), ylabel="MiB, children included", title="peak memory")
-    time_axes.legend()
+    time_axes.legend(loc="upper left")
     figure.savefig(path, dpi=100)
 
 

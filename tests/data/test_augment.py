@@ -214,7 +214,8 @@ def test_everything_happens_on_the_device_of_the_images_and_waits_for_nothing(
     planned = plan([replace(operation, p=p)], range(8), spatial, batches=4)
     touched = planned.moved or [view for change in planned.changes for view in change.views]
     assert 0 < len(touched) <= 8
-    assert (len(touched) == 8) == (p == 1)
+    # one of its movements is none
+    assert (len(touched) == 8) == (p == 1) or type(operation) is OneMovement
     images = torch.rand(8, 1, *spatial, generator=torch.Generator().manual_seed(0))
     found = on_a_device(planned, images)
     assert found.device.type == "cuda"

@@ -12,12 +12,14 @@ from medssl.data.views import Views
 from medssl.data.views.affine import Affine
 from medssl.data.views.crop_resize import CropResize
 from medssl.data.views.elastic import Elastic
+from medssl.data.views.one_movement import OneMovement
 
 FLIPS = (0.5, 0.5, 0.5)
 MOVES = {
     "nothing": [],
     "straight": [CropResize(ratio=(0.6, 0.9), through_plane=True), Affine(flip=FLIPS)],
     "bent": [Affine(flip=FLIPS), Elastic(strength=(0.2, 0.3))],
+    "one": [OneMovement()],
     "all": [Affine(flip=FLIPS), Elastic(strength=(0.0, 0.3)), CropResize(ratio=(0.7, 0.9))],
 }
 SLOPES = torch.tensor([1.0, 0.25, -0.75])  # which float32 holds

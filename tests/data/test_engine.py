@@ -141,6 +141,7 @@ def test_what_is_known_already_is_not_worked_on():
         assert list(done) == [(0, 0), (1, 100), (2, -2), (3, 100), (4, -4), (5, 100)]
 
 
+@pytest.mark.long
 def test_a_scheduler_that_is_not_there_is_named_with_what_to_do():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

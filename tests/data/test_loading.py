@@ -90,13 +90,13 @@ def started(process):
     return int(process.name.rpartition("-")[2])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "told"),
     [
         (signal.SIGKILL, "the system counts no kill for memory|the system had run out of memory"),
-        pytest.param(signal.SIGSEGV, "its cached file may be damaged", marks=pytest.mark.long),
-        pytest.param(signal.SIGTERM, "something outside ended it", marks=pytest.mark.long),
+        (signal.SIGSEGV, "its cached file may be damaged"),
+        (signal.SIGTERM, "something outside ended it"),
     ],
 )
 def test_a_worker_that_dies_is_told_with_the_case_that_it_held(tmp_path, monkeypatch, number, told):

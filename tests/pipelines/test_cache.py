@@ -270,7 +270,7 @@ pipelines.cache.run(load(Cache, Path(sys.argv[2])))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_that_is_run_again_gives_the_same_folder(tmp_path, archive):
     cases = [case(f"c{number}") for number in range(20)]
     whole = cached(tmp_path, *cases, output="whole")

@@ -156,8 +156,14 @@ def test_a_folder_of_copies_within_or_around_a_source_is_refused(tmp_path, dicom
 @pytest.mark.parametrize(
     "folder",
     [
-        "dicom_4d_mosaic_nih", "dicom_ct_chest_cptac", "dicom_ct_gantry_tilt",
-        "dicom_ct_totalseg_jpeg2000", "dicom_enhanced_mr", "dicom_mr_sag_anon", "dicom_rtstruct",
+        *(
+            pytest.param(folder, marks=pytest.mark.long)
+            for folder in (
+                "dicom_4d_mosaic_nih", "dicom_ct_chest_cptac", "dicom_enhanced_mr",
+                "dicom_mr_sag_anon",
+            )
+        ),
+        "dicom_ct_gantry_tilt", "dicom_ct_totalseg_jpeg2000", "dicom_rtstruct",
         "dicom_seg_highdicom",
     ],
 )  # fmt: skip

@@ -131,7 +131,7 @@ def test_neither_jobs_nor_memory_changes_a_byte(tmp_path):
     assert (tmp_path / "out/rows/part-00000.parquet").read_bytes() == first
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_write_the_same(tmp_path):
     cache(tmp_path)
     embed(tmp_path)

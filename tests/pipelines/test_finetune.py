@@ -50,7 +50,8 @@ def numbers(root, output="model"):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("spatial_dims", "thickness"), [(2, 1), pytest.param(2, 3, marks=pytest.mark.long), (3, 1)]
+    ("spatial_dims", "thickness"),
+    [(2, 1), *(pytest.param(*shape, marks=pytest.mark.long) for shape in ((2, 3), (3, 1)))],
 )
 def test_few_labels_teach_the_network_what_they_show(cohort, spatial_dims, thickness):
     run(config(

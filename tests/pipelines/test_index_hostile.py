@@ -179,7 +179,7 @@ def test_good_series_among_thousands_of_hostile_files_are_accepted(tmp_path, dic
     check(tmp_path / "in", tmp_path / "out", written, scheduler="processes", jobs=2)
 
 
-@pytest.mark.parametrize("place", ["beside", "elsewhere"])
+@pytest.mark.parametrize("place", ["beside", pytest.param("elsewhere", marks=pytest.mark.long)])
 @pytest.mark.parametrize("kept", [0, 20], ids=["header", "pixels"])
 def test_a_damaged_copy_of_a_slice_leaves_its_series_whole(tmp_path, dicom, place, kept):
     files = dicom.write(tmp_path / "in" / "good")

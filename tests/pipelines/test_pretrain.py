@@ -200,7 +200,12 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "pretrain"
 CHAINS = [["simclr"], ["dcl"], ["vicreg"], ["barlow_twins"], ["frames"]]
 CHAINS += [["slices_all_planes"], ["balanced_groups"], ["multi_crop"], ["mr_strong"], ["ct_strong"]]
 CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
+CHAINS += [["global_slices", "local_partition_slices"], ["rotation_slices"], ["inpainting_slices"]]
+CHAINS += [["context_restoration_slices"]]
 CHAINS += [["hippocampus_global", "hippocampus_local"], ["lidc_slices"]]
+
+
+QUICK = [["simclr"], ["global", "local"], ["inpainting_slices"]]  # of each kind of method one
 
 
 def test_every_config_of_the_folder_is_tried():
@@ -209,7 +214,11 @@ def test_every_config_of_the_folder_is_tried():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chain", CHAINS, ids="-".join)
+@pytest.mark.parametrize(
+    "chain",
+    [pytest.param(one, marks=[] if one in QUICK else pytest.mark.long) for one in CHAINS],
+    ids="-".join,
+)
 def test_every_config_of_the_folder_trains(cache, chain):
     before = None
     for name in chain:

@@ -246,7 +246,7 @@ def test_a_run_says_the_same_twice_and_another_seed_divides_otherwise(tmp_path, 
     assert texts[0] == texts[1] != texts[2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_who_fits_decides_nothing(tmp_path, arms):
     scores = []
     for scheduler, jobs in (("threads", 1), ("threads", 3), ("processes", 2)):

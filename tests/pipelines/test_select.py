@@ -300,7 +300,7 @@ def test_a_mistake_is_named(tmp_path, capsys, config, keys, line):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("show", [True, False])
+@pytest.mark.parametrize("show", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_selecting_loads_no_torch(tmp_path, show):
     two_subjects(tmp_path)
     words = ["select", "configs/select/near_duplicates.yaml", "--set"]

@@ -74,6 +74,7 @@ def test_rows_that_are_all_but_equal_are_not_as_alike_as_equal_ones(similarity, 
 @pytest.mark.parametrize(("name", "change"), [("cosine", lambda v: 2 * v), ("nmi", np.invert)])
 def test_rows_that_differ_in_what_is_not_compared_are_not_told_to_be_equal(name, change):
     rows = np.random.default_rng(0).integers(1, 8, size=(3, SIDE_PX**2)).astype(np.uint8)
+    rows = rows if name == "nmi" else rows[:, :100]
     alike = lookup.build(FAMILY, name).pairs(rows, change(rows))
     assert (alike < 1).all()
     np.testing.assert_allclose(alike, 1)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_type_hints
 from pydantic import AfterValidator, Field
 
 from medssl import lookup
-from medssl.config.component import Component
+from medssl.config.component import Component, member
 from medssl.config.schema import (
     SILENT,
     Count,
@@ -15,7 +15,6 @@ from medssl.config.schema import (
     Device,
     Encoder,
     Fabric,
-    Head,
     Method,
     Natural,
     Optim,
@@ -27,10 +26,16 @@ from medssl.config.schema import (
 )
 from medssl.data.views import LabeledViews
 from medssl.errors import ConfigError
+from medssl.heads import DenseHead
 
 __all__ = ["Finetune"]
 
 Part = Literal["encoder", "decoder"]
+
+
+def _reads_maps(component: Component) -> Component:
+    lookup.check_fit(DenseHead, component.name)
+    return component
 
 
 def _is_supervised(component: Component) -> Component:
@@ -46,6 +51,7 @@ def _is_supervised(component: Component) -> Component:
     return component
 
 
+Head = Annotated[Component, *member("medssl.heads"), AfterValidator(_reads_maps)]
 Supervised = Annotated[Method, AfterValidator(_is_supervised)]
 
 

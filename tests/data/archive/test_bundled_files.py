@@ -82,6 +82,7 @@ def test_twins_in_other_syntaxes_hold_the_same_numbers(name):
     np.testing.assert_array_equal(stored, theirs)
 
 
+@pytest.mark.long
 def test_nibabels_files_from_scanners(tmp_path):
     for path in NIBABEL.iterdir():
         if path.suffix == ".gz":

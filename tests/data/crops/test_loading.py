@@ -33,10 +33,10 @@ def same(ones, others):
 @pytest.mark.parametrize(
     ("method", "num_workers"),
     [
-        ("forkserver", 1),
         ("forkserver", 4),
-        ("fork", 1),
-        ("fork", 4),
+        pytest.param("forkserver", 1, marks=pytest.mark.long),
+        pytest.param("fork", 1, marks=pytest.mark.long),
+        pytest.param("fork", 4, marks=pytest.mark.long),
         pytest.param("spawn", 1, marks=pytest.mark.long),
         pytest.param("spawn", 4, marks=pytest.mark.long),
     ],

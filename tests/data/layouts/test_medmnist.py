@@ -194,6 +194,7 @@ def test_reading_a_row_again_does_not_unpack_all_before_it(tmp_path, monkeypatch
     assert sum(pieces) < 2 * _npz.LEAST_STEP_BYTES + _npz.PIECE_BYTES * 1032  # of 25 MiB
 
 
+@pytest.mark.long
 def test_memory_is_that_of_a_row(tmp_path):
     large(tmp_path / "x.npz")
     (array,) = _npz.arrays(tmp_path / "x.npz", ["rows"])

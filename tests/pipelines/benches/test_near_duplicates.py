@@ -52,7 +52,7 @@ def test_times_of_unequal_results_are_not_compared():
         check_equal("numpy", np.array([1, 2]), np.array([1, 3]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", SMALL)
 def test_what_was_measured_is_kept_and_the_goal_that_matters_is_last(tmp_path, name, capsys):
     path = tmp_path / "bench.yaml"

@@ -101,6 +101,7 @@ def test_all_make_as_much_noise(image):
         assert std.mean().item() == pytest.approx(0.05, abs=0.01), name
 
 
+@pytest.mark.long
 def test_peers_turn_and_shift_as_far_as_we_do(image):
     """By the second moments of the displaced blob's middle, over many draws."""
     ranges = with_(shift=0.1)
