@@ -63,46 +63,61 @@ class GlobalContrast(nn.Module):
     ) -> Loss:
         """Compare the views' projections, which are normalized here."""
         self.check(len(z), volume, part, subject)
-        terms = self.terms(z, part, subject)
-        within, across = self.positives(len(z), volume, part, subject)
-        is_mean = self.normalizer == "mean"
-        count = within.sum() + across.sum() if is_mean else len(terms) / self.volumes_multiple
-        found = {"views": (terms * within).sum() / count}
+        unit = F.normalize(z, dim=2)
+        similarity, repulsion = self.similarities(unit, part, subject)
+        views = len(z)
+        own = self.own_terms(unit, repulsion)
+        total, pairs = {"views": own.sum()}, len(part) * views * (views - 1)
+        count: Tensor | float = pairs
         if self.variant == "partition_pairs":
-            found["volumes"] = (terms * across).sum() / count
+            strangers = partners(volume, part) & (subject[:, None] != subject)
+            theirs = self.partner_terms(similarity, repulsion, strangers)
+            total["volumes"] = theirs.sum()
+            count = pairs + views * strangers.sum()
+        if self.normalizer == "code":
+            count = views * len(part) / self.volumes_multiple
         defined = self.has_negatives(part, subject) & self.has_partners(volume, part)
-        return Loss({name: torch.where(defined, term, torch.nan) for name, term in found.items()})
+        return Loss(
+            {name: torch.where(defined, term / count, torch.nan) for name, term in total.items()}
+        )
 
-    def terms(
+    def similarities(
         self,
-        z: Float[Tensor, "view item dim"],
+        unit: Float[Tensor, "view item dim"],
         part: Int[Tensor, "item"],
         subject: Int[Tensor, "item"],
-    ) -> Float[Tensor, "row row"]:
-        """Return the term of each row as the anchor of each other; a row is a view of an item."""
-        kind = (subject if self.variant == "random" else part).repeat(len(z))
-        unit = F.normalize(z.flatten(0, 1), dim=1)
-        similarity = unit @ unit.T / self.temperature
+    ) -> tuple[Float[Tensor, "row row"], Float[Tensor, "view item"]]:
+        """Return the scaled cosines of all rows, and how near each one's negatives are to it.
+
+        A row is a view of an item, the views one after the other.
+        """
+        kind = (subject if self.variant == "random" else part).repeat(len(unit))
+        rows = unit.flatten(0, 1)
+        similarity = rows @ rows.T / self.temperature
         alike = kind[:, None] == kind
-        repulsion = similarity.masked_fill(alike, -torch.inf).logsumexp(dim=1, keepdim=True)
-        return -F.logsigmoid(similarity - repulsion)
+        repulsion = similarity.masked_fill(alike, -torch.inf).logsumexp(dim=1)
+        return similarity, repulsion.unflatten(0, unit.shape[:2])
 
-    def positives(
+    def own_terms(
+        self, unit: Float[Tensor, "view item dim"], repulsion: Float[Tensor, "view item"]
+    ) -> Float[Tensor, "anchor view item"]:
+        """Return the term of each view of an item as the anchor of its other ones, else 0."""
+        cosines = torch.einsum("aid,bid->abi", unit, unit) / self.temperature
+        terms = -F.logsigmoid(cosines - repulsion[:, None])
+        itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+        return terms.masked_fill(itself[..., None], 0)
+
+    def partner_terms(
         self,
-        num_views: int,
-        volume: Int[Tensor, "item"],
-        part: Int[Tensor, "item"],
-        subject: Int[Tensor, "item"],
-    ) -> tuple[Bool[Tensor, "row row"], Bool[Tensor, "row row"]]:
-        """Return which rows are positives: views of one item, and one view of partner volumes."""
-        item = torch.arange(len(part), device=part.device).repeat(num_views)
-        view = torch.arange(num_views, device=part.device).repeat_interleave(len(part))
-        same_item, same_view = item[:, None] == item, view[:, None] == view
-        strangers = partners(volume, part) & (subject[:, None] != subject)
-        across = same_view & strangers.repeat(num_views, num_views)
-        if self.variant != "partition_pairs":
-            across = torch.zeros_like(across)
-        return same_item & ~same_view, across
+        similarity: Float[Tensor, "row row"],
+        repulsion: Float[Tensor, "view item"],
+        strangers: Bool[Tensor, "item item"],
+    ) -> Float[Tensor, "view item item"]:
+        """Return the term of each item as the anchor of its partner in the same view, else 0."""
+        views, items = repulsion.shape
+        by_view = similarity.view(views, items, views, items).diagonal(dim1=0, dim2=2)
+        terms = -F.logsigmoid(by_view.movedim(2, 0) - repulsion[..., None])
+        return terms.masked_fill(~strangers, 0)
 
     def has_negatives(
         self, part: Int[Tensor, "item"], subject: Int[Tensor, "item"]

@@ -1,9 +1,9 @@
 """The loss of global contrast (G^D-) and its gradient, against NT-Xent and a loop over the pairs.
 
 lightly's NT-Xent sees the same embeddings as two views of half as many items: every item is a
-negative there, here those of other parts alone. The loop takes the pairs one by one, each with one
-product for all of its negatives, which is the formula as it stands; loss and gradient are compared
-with it before anything is timed.
+negative there, here those of other parts alone. The loop takes the pairs one by one, each with its
+own negatives and cosines, which is the formula as it stands; loss and gradient are compared with it
+before anything is timed.
 """
 
 from dataclasses import dataclass
@@ -113,15 +113,16 @@ class GlobalLoss:
 
 def by_pairs(z: Float[Tensor, "view item dim"], part: Int[Tensor, "item"]) -> Tensor:
     """Return the mean term over ordered pairs of views of an item, pair by pair."""
-    unit = functional.normalize(z, dim=2)
     views, items = z.shape[:2]
+    rows, of_row = z.flatten(0, 1), part.repeat(views)
     terms = []
     for item in range(items):
-        others = unit[:, part != part[item]].flatten(0, 1)
         for a in range(views):
             for b in (view for view in range(views) if view != a):
-                positive = unit[a, item] @ unit[b, item] / TEMPERATURE
-                rivals = others @ unit[a, item] / TEMPERATURE
+                anchor = z[a, item]
+                negatives = rows[of_row != part[item]]
+                positive = functional.cosine_similarity(anchor, z[b, item], dim=0) / TEMPERATURE
+                rivals = functional.cosine_similarity(anchor[None], negatives) / TEMPERATURE
                 terms.append(torch.cat([positive[None], rivals]).logsumexp(dim=0) - positive)
     return torch.stack(terms).mean()
 

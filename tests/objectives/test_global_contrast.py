@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from medssl.objectives.global_contrast import GlobalContrast
 
@@ -106,8 +107,10 @@ def test_items_of_the_same_part_matter_to_an_anchor_only_where_parts_are_unknown
     elsewhere = (part == part[0]) & (volume != volume[0])
     for variant, matters in {"partition": False, "random": True}.items():
         z = embeddings(3, 12).requires_grad_()
-        rows = torch.arange(12, 36, 12)  # item 0 as view 0 against its views 1 and 2
-        anchored = GlobalContrast(variant=variant).terms(z, part, subject)[0, rows].sum()
+        objective, unit = GlobalContrast(variant=variant), functional.normalize(z, dim=2)
+        _, repulsion = objective.similarities(unit, part, subject)
+        # item 0 in view 0 as the anchor of its views 1 and 2
+        anchored = objective.own_terms(unit, repulsion)[0, :, 0].sum()
         (gradient,) = torch.autograd.grad(anchored, z)
         assert bool(gradient[:, elsewhere].eq(0).all()) != matters
         assert gradient[:, ~elsewhere].ne(0).any(dim=2).all() == (variant == "partition")

@@ -38,13 +38,29 @@ def test_the_hippocampus_study_compares_its_arms_on_30_real_volumes(tmp_path, mi
     assert "image_without_label" in capsys.readouterr().out
 
 
+FEW = {
+    "steps.index.set.sources": json.dumps(
+        [
+            {
+                "root": "mirror:msd_hippocampus/images",
+                "include": "*_0*",
+                "modality": "MR",
+                "labels": {"folder": "mirror:msd_hippocampus/labels", "unpaired": "refuse"},
+            }
+        ]
+    ),
+    "steps.index.set.split.test": 6,
+}
+
+
 @pytest.mark.long
 @pytest.mark.mirror
 def test_the_study_of_labels_compares_all_arms_with_few_and_all_labels(tmp_path, mirror):
     skipped = '[{labels: "1"}, {labels: "8"}, {draw: "1"}, {draw: "2"}]'
     pretrained = ("random", "partition", "pairs", "local")
     short = {f"steps.pretrain_{name}.set.optim.num_steps": 2 for name in pretrained} | {
-        "steps.finetune.set.optim.num_steps": 8,
+        **FEW,
+        "steps.finetune.set.optim.num_steps": 4,
         "steps.finetune.set.validate_every": 4,
         "steps.finetune.exclude": skipped,
         "steps.evaluate.exclude": skipped,
@@ -55,10 +71,10 @@ def test_the_study_of_labels_compares_all_arms_with_few_and_all_labels(tmp_path,
     assert [(line["arm"], line["setting"]) for line in lines if line["class_name"] == "mean"] == [
         (arm, f"labels-{labels}") for labels in ("2", "all") for arm in arms
     ]
-    assert {line["num_subjects"] for line in lines} == {30}
+    assert {line["num_subjects"] for line in lines} == {6}
     assert all((line["p"] is None) == (line["arm"] == "random") for line in lines)
     index = read_manifest(tmp_path / "out/index/manifest.parquet")
-    assert [len(index.split(name)) for name in ("train", "val", "test")] == [160, 5, 30]
+    assert [len(index.split(name)) for name in ("train", "val", "test")] == [35, 5, 6]
 
 
 @pytest.mark.long
@@ -72,7 +88,8 @@ def test_the_study_of_baselines_compares_what_few_labels_reach_without_contrast(
         f"steps.{name}.set.optim.num_steps": 4 for name in learning
     }
     short |= {f"steps.{name}.set.validate_every": 4 for name in learning}
-    short["steps.pretext.set.optim.num_steps"] = 2
+    short |= {f"steps.{name}.set.window_overlap": 0.0 for name in ("label_1", "label_2")}
+    short |= FEW | {"steps.pretext.set.optim.num_steps": 2}
     assert study("few_labels_baselines", tmp_path, **short) == 0
     lines = json.loads((tmp_path / "out/compare/table.json").read_text())["lines"]
     arms = {line["arm"]: line["num_subjects"] for line in lines}
@@ -86,11 +103,11 @@ def test_the_study_of_baselines_compares_what_few_labels_reach_without_contrast(
             "self_training",
             "joint",
         ),
-        30,
+        6,
     )
     card = json.loads((tmp_path / "out/joint_2/labels-1.draw-0/card.json").read_text())
     seen = card["provenance"]
-    assert (len(seen["case_ids"]), len(seen["pseudo_case_ids"])) == (1, 159)
+    assert (len(seen["case_ids"]), len(seen["pseudo_case_ids"])) == (1, 34)
 
 
 @pytest.mark.long
