@@ -31,6 +31,7 @@ def augment(crops: Crops, operations: Sequence[ViewOperation], *, plain_views: i
         subject=crops.subject,
         matrix=matrix,
         bend=bend,
+        extent=crops.extent,
     )
 
 

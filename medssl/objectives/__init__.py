@@ -1,10 +1,10 @@
 """What a self-supervised model minimizes.
 
 An objective maps what a method computed (projections, dense features, prototypes) to
-a `Loss`. It is pure mathematics: it imports torch and nothing of medssl but this file,
-holds no network, and reads no batch. One file, one paper, one class. Its `forward` names
-what it takes of what the family's protocol offers, and computes in `full_precision`; one
-with negatives takes `group` and leaves pairs of the same subject out.
+a `Loss`. It is pure mathematics: it imports torch and nothing of medssl but this file and the
+solvers of `assignment`, holds no network, and reads no batch. One file, one paper, one class.
+Its `forward` names what it takes of what the family's protocol offers, and computes in
+`full_precision`; one with negatives takes `group` and leaves pairs of the same subject out.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +17,15 @@ from torch import Tensor
 
 
 class Loss(NamedTuple):
-    """Weighted terms, by name; a tuple of tensors, so that it crosses Fabric's wrapper."""
+    """Weighted terms, by name; a tuple of tensors, so that it crosses Fabric's wrapper.
+
+    Args:
+        terms: What adds up to the number that is minimized.
+        notes: What is written down beside it, without a gradient.
+    """
 
     terms: dict[str, Tensor]
+    notes: dict[str, Tensor] = {}  # noqa: RUF012  # never filled after it was made
 
     @property
     def total(self) -> Float[Tensor, ""]:
@@ -64,6 +70,28 @@ class PartitionObjective(Protocol):
         subject: Int[Tensor, "item"],
     ) -> Loss:
         """Compare the views of items, of which each is one part of one volume of one subject."""
+        ...
+
+
+@runtime_checkable
+class MatchingObjective(Protocol):
+    """An objective on pairs of graphs whose nodes are views of the same items, in one order.
+
+    A member may leave out any of the arguments; a method hands over those it names.
+    """
+
+    def __call__(
+        self,
+        nodes_a: Float[Tensor, "graph node dim"],
+        nodes_b: Float[Tensor, "graph node dim"],
+        edges_a: Int[Tensor, "graph edge 2"],
+        edges_b: Int[Tensor, "graph edge 2"],
+        maps_a: Float[Tensor, "graph node place channel"],
+        maps_b: Float[Tensor, "graph node place channel"],
+        places_a: Float[Tensor, "graph node place axis"],
+        places_b: Float[Tensor, "graph node place axis"],
+    ) -> Loss:
+        """Compare graphs by their nodes, their edges, and what feature maps hold at which place."""
         ...
 
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32, UInt64
 
-from medssl.similarity._compiled import compiled, popcount
+from medssl.compiled import compiled
+from medssl.similarity._popcount import popcount
 
 CHUNK_BITS = 16
 NUM_VALUES = 1 << CHUNK_BITS

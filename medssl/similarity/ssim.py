@@ -13,8 +13,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Shaped
 
+from medssl.compiled import compiled
 from medssl.similarity import SIDE_PX, Kind, Knob
-from medssl.similarity._compiled import compiled
 from medssl.similarity._greedy import (
     Prepared,
     exemplars,

@@ -142,10 +142,11 @@ def _scales_gradients(fabric: Fabric) -> bool:
 
 def _read(step: int, loss: Loss, norm: Tensor, *, scaled: bool) -> dict[str, float]:
     """Fetch the numbers of a step at once, and refuse those that are not finite."""
-    tensors = {"total": loss.total, **loss.terms, "gradient_norm": norm}
+    tensors = {**loss.notes, "total": loss.total, **loss.terms, "gradient_norm": norm}
     fetched = torch.stack([tensor.detach().float() for tensor in tensors.values()]).tolist()
     numbers = dict(zip(tensors, fetched, strict=True))
-    if not all(map(math.isfinite, fetched[:-1] if scaled else fetched)):
+    decisive = fetched[len(loss.notes) :]
+    if not all(map(math.isfinite, decisive[:-1] if scaled else decisive)):
         msg = (
             f"the loss or its gradient is not finite at step {step}: {numbers}; "
             "a lower learning rate, a shorter optim.clip_norm or precision 32-true may help"

@@ -163,6 +163,7 @@ def two_crops(images: Float[Tensor, "case channel i j k"], batch: int) -> Crops:
         volume=numbers,
         part=torch.zeros_like(numbers),
         subject=numbers,
+        extent=torch.tensor(images.shape[2:]).repeat(count, 1),
     )
 
 

@@ -54,6 +54,7 @@ def crops(request):
         volume=torch.tensor([0, 0, 1]),
         part=torch.tensor([0, 1, 0]),
         subject=torch.tensor([5, 5, 3]),
+        extent=torch.full((3, 3), 30),
     )
 
 

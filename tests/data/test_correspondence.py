@@ -46,7 +46,7 @@ def crops(request):
         image = image + SLOPES[2] * start[..., 2, None, None]
     one = torch.zeros(2, dtype=torch.int64)
     seed, along = torch.arange(4).reshape(2, 2), torch.arange(dims).repeat(2, 2, 1)
-    return Crops(image[:, :, None], start, along, seed, one, one, one)
+    return Crops(image[:, :, None], start, along, seed, one, one, one, torch.full((2, 3), 30))
 
 
 def inside_of_crop(places, crops, view, margin=0.0):

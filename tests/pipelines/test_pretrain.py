@@ -201,7 +201,7 @@ CHAINS = [["simclr"], ["dcl"], ["vicreg"], ["barlow_twins"], ["frames"]]
 CHAINS += [["slices_all_planes"], ["balanced_groups"], ["multi_crop"], ["mr_strong"], ["ct_strong"]]
 CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
 CHAINS += [["global_slices", "local_partition_slices"], ["rotation_slices"], ["inpainting_slices"]]
-CHAINS += [["context_restoration_slices"]]
+CHAINS += [["context_restoration_slices"], ["lvm_med"]]
 CHAINS += [["hippocampus_global", "hippocampus_local"], ["lidc_slices"]]
 
 

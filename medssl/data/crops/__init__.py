@@ -28,6 +28,7 @@ class Crops(NamedTuple):
         volume: Number of the case among the batch's, counted from 0.
         part: In which of the partition's parts the item lies; 0 where there is no partition.
         subject: Equal where two items are of one subject.
+        extent: Voxels of the item's case along i, j and k.
     """
 
     image: Float[Tensor, "item view channel *spatial"]
@@ -37,6 +38,7 @@ class Crops(NamedTuple):
     volume: Int[Tensor, "item"]
     part: Int[Tensor, "item"]
     subject: Int[Tensor, "item"]
+    extent: Int[Tensor, "item 3"]
 
 
 class MultiCrops(NamedTuple):

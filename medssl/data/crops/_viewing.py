@@ -56,8 +56,8 @@ def views_of(
     return views
 
 
-def stacked(items: list[list[View]], subject: int) -> Crops:
-    """Return the items of one case, as many views of each, as a batch."""
+def stacked(items: list[list[View]], subject: int, extent: tuple[int, ...]) -> Crops:
+    """Return the items of one case of this extent, as many views of each, as a batch."""
     count, dims = len(items), items[0][0].image.ndim - 1
     shape = (count, len(items[0]))
     views = [view for item in items for view in item]
@@ -69,4 +69,5 @@ def stacked(items: list[list[View]], subject: int) -> Crops:
         volume=torch.zeros(count, dtype=torch.int64),
         part=torch.zeros(count, dtype=torch.int64),
         subject=torch.full((count,), subject),
+        extent=torch.tensor(extent).repeat(count, 1),
     )

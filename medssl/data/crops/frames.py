@@ -95,7 +95,7 @@ class Frames:
                 shared_crop=self.shared_crop,
             )
         ]
-        return stacked([views], int(self.subjects[row]))
+        return stacked([views], int(self.subjects[row]), tuple(case.shape))
 
     def _others(self, row: int, generator: torch.Generator) -> list[int]:
         """Draw the rows of the views after the first: other frames of its series, each once."""

@@ -72,8 +72,8 @@ class MultiCrop:
         k = slices[integer(stream(*key, "slice"), len(slices))]
         every = range(self.num_global + self.num_local)
         large, small = every[: self.num_global], every[self.num_global :]
-        subject = int(self.subjects[row])
+        of_case = int(self.subjects[row]), volume.shape
         return MultiCrops(
-            stacked([views_of(volume, key, large, crop_vox=self.crop_vox, k=k)], subject),
-            stacked([views_of(volume, key, small, crop_vox=self.local_crop_vox, k=k)], subject),
+            stacked([views_of(volume, key, large, crop_vox=self.crop_vox, k=k)], *of_case),
+            stacked([views_of(volume, key, small, crop_vox=self.local_crop_vox, k=k)], *of_case),
         )

@@ -83,7 +83,7 @@ class Partition:
                 image = cut(volume.read, volume.shape, start, self.crop_vox)
                 views.append(View(image, tuple(start), seed_of(*key, view, "augmentation")))
             items.append(views)
-        crops = stacked(items, int(self.subjects[row]))
+        crops = stacked(items, int(self.subjects[row]), volume.shape)
         return crops._replace(part=torch.arange(self.num_parts))
 
     def _slices(self, size: int, part: int, allowed: list[int] | None) -> Sequence[int]:

@@ -76,4 +76,4 @@ class Random:
                     shared_crop=self.shared_crop,
                 )
             )
-        return stacked(items, int(self.subjects[row]))
+        return stacked(items, int(self.subjects[row]), volume.shape)

@@ -113,7 +113,7 @@ class Slices:
                 thickness=self.thickness,
             )
             views.append(View(image, tuple(start), seed_of(*key, view, "augmentation")))
-        crops = stacked([views], int(self.subjects[row]))
+        crops = stacked([views], int(self.subjects[row]), volume.shape)
         return crops._replace(axes=torch.tensor(axes).repeat(1, self.num_views, 1))
 
     def _allowed(self, case: Case, volume: Cached, across: int) -> Sequence[int]:

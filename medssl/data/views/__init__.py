@@ -33,6 +33,7 @@ class Views(NamedTuple):
         subject: Equal where two items are of one subject.
         matrix: From voxels of a view, counted from the first, to voxels of its case.
         bend: Displacements at control points, in voxels of the view; none where nothing bends.
+        extent: Voxels of the item's case along i, j and k.
     """
 
     images: Float[Tensor, "view item channel *spatial"]
@@ -41,6 +42,7 @@ class Views(NamedTuple):
     subject: Int[Tensor, "item"]
     matrix: Float[Tensor, "view item 3 column"]
     bend: Float[Tensor, "view item axis *control"]
+    extent: Int[Tensor, "item 3"]
 
 
 class MultiViews(NamedTuple):

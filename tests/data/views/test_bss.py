@@ -121,6 +121,7 @@ def crops(images, seed):
         volume=torch.arange(count),
         part=torch.zeros(count, dtype=torch.int64),
         subject=torch.arange(count),
+        extent=torch.full((count, 3), 30),
     )
 
 

@@ -1,0 +1,380 @@
+"""The compiled loops of assignment: linear exactly, quadratic by projections, swaps and kicks.
+
+Source: Jonker, Volgenant, Computing 38, 1987 (shortest augmenting paths); Leordeanu, Hebert,
+Sukthankar, "An Integer Projected Fixed Point Method for Graph Matching and MAP Inference", NeurIPS
+2009, Algorithm 1; Lourenco, Martin, Stuetzle, "Iterated Local Search", 2003.
+
+A graph pair is given by `vertex` (node x node), `edge` (edges of the first x edges of the second),
+`first` (centers and neighbors of the first graph's edges), `table` (which edge of the second graph
+leads from one node to another, -1 for none) and `touching` (which edges of the first graph have a
+node at either end, padded by -1).
+"""
+
+import numpy as np
+
+from medssl.compiled import compiled
+
+ITERATIONS = 50  # of a projection, each of which ends long before
+EVEN = 1e-12  # what is better by less is as good
+
+
+@compiled
+def linear(affinity: np.ndarray) -> np.ndarray:
+    """Return the permutation of the largest sum; rows are placed one by one by shortest paths."""
+    n = len(affinity)
+    row_price, column_price = np.zeros(n + 1), np.zeros(n + 1)
+    row_of = np.zeros(n + 1, np.int64)  # of each column, counted from 1; 0 is none
+    for row in range(1, n + 1):
+        row_of[0] = row
+        column = 0
+        least = np.full(n + 1, np.inf)
+        way = np.zeros(n + 1, np.int64)
+        used = np.zeros(n + 1, np.bool_)
+        while row_of[column] != 0:
+            used[column] = True
+            column = _nearest(affinity, row_price, column_price, row_of, column, least, way, used)
+        while column != 0:
+            row_of[column] = row_of[way[column]]
+            column = way[column]
+    found = np.empty(n, np.int64)
+    for column in range(1, n + 1):
+        found[row_of[column] - 1] = column - 1
+    return found
+
+
+@compiled
+def _nearest(
+    affinity: np.ndarray,
+    row_price: np.ndarray,
+    column_price: np.ndarray,
+    row_of: np.ndarray,
+    column: int,
+    least: np.ndarray,
+    way: np.ndarray,
+    used: np.ndarray,
+) -> int:
+    """Return the nearest column that no path has reached, and move all prices as far."""
+    row, delta, nearest = row_of[column], np.inf, 0
+    for other in range(1, len(least)):
+        if used[other]:
+            continue
+        cost = -affinity[row - 1, other - 1] - row_price[row] - column_price[other]
+        if cost < least[other]:
+            least[other], way[other] = cost, column
+        if least[other] < delta:
+            delta, nearest = least[other], other
+    for other in range(len(least)):
+        if used[other]:
+            row_price[row_of[other]] += delta
+            column_price[other] -= delta
+        else:
+            least[other] -= delta
+    return nearest
+
+
+@compiled
+def score(
+    vertex: np.ndarray,
+    edge: np.ndarray,
+    first: np.ndarray,
+    table: np.ndarray,
+    permutation: np.ndarray,
+) -> float:
+    """Return the affinity of a permutation: of its nodes, and of the edges it maps to edges."""
+    total = 0.0
+    for node in range(len(permutation)):
+        total += vertex[node, permutation[node]]
+    for e in range(len(first)):
+        f = table[permutation[first[e, 0]], permutation[first[e, 1]]]
+        if f >= 0:
+            total += edge[e, f]
+    return total
+
+
+@compiled
+def _pull(
+    edge: np.ndarray, first: np.ndarray, table: np.ndarray, permutation: np.ndarray
+) -> np.ndarray:
+    """Return what each pair of nodes would add by edges to the nodes of a permutation."""
+    n = len(permutation)
+    pull = np.zeros((n, n))
+    for e in range(len(first)):
+        i, j = first[e, 0], first[e, 1]
+        for node in range(n):
+            f = table[node, permutation[j]]
+            if f >= 0:
+                pull[i, node] += edge[e, f]
+            f = table[permutation[i], node]
+            if f >= 0:
+                pull[j, node] += edge[e, f]
+    return pull
+
+
+@compiled
+def even_pull(edge: np.ndarray, first: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return the mean of `_pull` over all ways to put one node of the second graph anywhere."""
+    n = len(table)
+    pull = np.zeros((n, n))
+    for e in range(len(first)):
+        i, j = first[e, 0], first[e, 1]
+        for a in range(n):
+            for b in range(n):
+                f = table[a, b]
+                if f >= 0:
+                    pull[i, a] += edge[e, f] / n
+                    pull[j, b] += edge[e, f] / n
+    return pull
+
+
+@compiled
+def project(
+    vertex: np.ndarray,
+    edge: np.ndarray,
+    first: np.ndarray,
+    table: np.ndarray,
+    pull: np.ndarray,
+    weights: np.ndarray,
+) -> np.ndarray:
+    """Return the best permutation on the way from soft weights, whose pull is given, to a vertex.
+
+    Each step solves the linear problem at the point where it stands, and goes towards its solution
+    as far as the quadratic form rises.
+    """
+    n = len(vertex)
+    best, best_score = np.zeros(n, np.int64), -np.inf
+    for _ in range(ITERATIONS):
+        toward = linear(vertex + pull)
+        reached = score(vertex, edge, first, table, toward)
+        if reached > best_score + EVEN:
+            best, best_score = toward, reached
+        other = _pull(edge, first, table, toward)
+        slope, bend = 0.0, 0.0
+        for i in range(n):
+            for a in range(n):
+                step = (1.0 if toward[i] == a else 0.0) - weights[i, a]
+                slope += step * (vertex[i, a] + pull[i, a])
+                bend += step * (other[i, a] - pull[i, a])
+        if slope <= EVEN:
+            break
+        share = 1.0 if bend >= 0 else min(1.0, -slope / bend)
+        for i in range(n):
+            for a in range(n):
+                one = 1.0 if toward[i] == a else 0.0
+                weights[i, a] += share * (one - weights[i, a])
+                pull[i, a] += share * (other[i, a] - pull[i, a])
+    return best
+
+
+@compiled
+def _gain(
+    vertex: np.ndarray,
+    edge: np.ndarray,
+    first: np.ndarray,
+    table: np.ndarray,
+    touching: np.ndarray,
+    permutation: np.ndarray,
+    i: int,
+    j: int,
+) -> float:
+    """Return by how much the score rises if two nodes change places."""
+    a, b = permutation[i], permutation[j]
+    gain = vertex[i, b] + vertex[j, a] - vertex[i, a] - vertex[j, b]
+    for side in range(2):
+        node, beside = (i, j) if side == 0 else (j, i)
+        for place in range(touching.shape[1]):
+            e = touching[node, place]
+            if e < 0:
+                break
+            x, y = first[e, 0], first[e, 1]
+            if side == 1 and beside in (x, y):
+                continue  # counted with the other node
+            f = table[permutation[x], permutation[y]]
+            if f >= 0:
+                gain -= edge[e, f]
+            at_x = b if x == i else (a if x == j else permutation[x])
+            at_y = b if y == i else (a if y == j else permutation[y])
+            f = table[at_x, at_y]
+            if f >= 0:
+                gain += edge[e, f]
+    return gain
+
+
+@compiled
+def descend(
+    vertex: np.ndarray,
+    edge: np.ndarray,
+    first: np.ndarray,
+    table: np.ndarray,
+    touching: np.ndarray,
+    permutation: np.ndarray,
+) -> None:
+    """Let the two nodes change places that gain most, until none do."""
+    n = len(permutation)
+    while True:
+        most, first_of, second_of = EVEN, -1, -1
+        for i in range(n):
+            for j in range(i + 1, n):
+                gain = _gain(vertex, edge, first, table, touching, permutation, i, j)
+                if gain > most:
+                    most, first_of, second_of = gain, i, j
+        if first_of < 0:
+            return
+        permutation[first_of], permutation[second_of] = (
+            permutation[second_of],
+            permutation[first_of],
+        )
+
+
+@compiled
+def _below(state: np.ndarray, limit: int) -> int:
+    """Return a number in [0, limit) and move the state on (xorshift64*)."""
+    x = state[0]
+    x ^= x >> np.uint64(12)
+    x ^= x << np.uint64(25)
+    x ^= x >> np.uint64(27)
+    state[0] = x
+    return int((x * np.uint64(2685821657736338717)) >> np.uint64(33)) % limit
+
+
+@compiled
+def starts(
+    vertex: np.ndarray,
+    edge: np.ndarray,
+    first: np.ndarray,
+    table: np.ndarray,
+    touching: np.ndarray,
+) -> np.ndarray:
+    """Return two permutations, projected and then improved by swaps.
+
+    The one comes from where all is even, the other from what is best for the nodes alone.
+    """
+    n = len(vertex)
+    found = np.empty((2, n), np.int64)
+    pull = even_pull(edge, first, table)
+    found[0] = project(vertex, edge, first, table, pull, np.full((n, n), 1.0 / n))
+    alone = linear(vertex)
+    weights = np.zeros((n, n))
+    for i in range(n):
+        weights[i, alone[i]] = 1.0
+    pull = _pull(edge, first, table, alone)
+    found[1] = project(vertex, edge, first, table, pull, weights)
+    for start in range(2):
+        descend(vertex, edge, first, table, touching, found[start])
+    return found
+
+
+@compiled
+def search(
+    vertex: np.ndarray,
+    edge: np.ndarray,
+    first: np.ndarray,
+    table: np.ndarray,
+    touching: np.ndarray,
+    kicks: int,
+    state: np.ndarray,
+) -> np.ndarray:
+    """Return a permutation of a large score.
+
+    The better of two starts is kicked (some nodes change places at random), improved, and kept
+    where it is no worse, so often; a quarter as often where both starts agree.
+    """
+    n = len(vertex)
+    found = starts(vertex, edge, first, table, touching)
+    scores = [score(vertex, edge, first, table, found[start]) for start in range(2)]
+    better = 0 if scores[0] >= scores[1] else 1
+    if (found[0] == found[1]).all():
+        kicks //= 4
+    current, current_score = found[better].copy(), scores[better]
+    best, best_score = found[better].copy(), scores[better]
+    for _ in range(kicks):
+        tried = current.copy()
+        for _swap in range(min(3, n)):
+            i, j = _below(state, n), _below(state, n)
+            tried[i], tried[j] = tried[j], tried[i]
+        descend(vertex, edge, first, table, touching, tried)
+        reached = score(vertex, edge, first, table, tried)
+        if reached >= current_score - EVEN:
+            current, current_score = tried, reached
+        if reached > best_score + EVEN:
+            best, best_score = tried.copy(), reached
+    return best
+
+
+@compiled
+def best_of_all(
+    vertex: np.ndarray, edge: np.ndarray, first: np.ndarray, table: np.ndarray
+) -> np.ndarray:
+    """Return the permutation of the largest score, after looking at all of them."""
+    n = len(vertex)
+    current, best = np.arange(n), np.arange(n)
+    best_score = score(vertex, edge, first, table, current)
+    counters = np.zeros(n, np.int64)
+    place = 0
+    while place < n:  # Heap's algorithm: each permutation is one swap from the last
+        if counters[place] < place:
+            other = 0 if place % 2 == 0 else counters[place]
+            current[other], current[place] = current[place], current[other]
+            reached = score(vertex, edge, first, table, current)
+            if reached > best_score:
+                best, best_score = current.copy(), reached
+            counters[place] += 1
+            place = 0
+        else:
+            counters[place] = 0
+            place += 1
+    return best
+
+
+@compiled
+def touching_of(first: np.ndarray, num_nodes: int) -> np.ndarray:
+    """Return which edges have each node at either end, padded by -1."""
+    counts = np.zeros(num_nodes, np.int64)
+    for e in range(len(first)):
+        for end in range(2):
+            counts[first[e, end]] += 1
+    touching = np.full((num_nodes, counts.max() if len(first) else 0), -1, np.int64)
+    counts[:] = 0
+    for e in range(len(first)):
+        for end in range(2):
+            node = first[e, end]
+            touching[node, counts[node]] = e
+            counts[node] += 1
+    return touching
+
+
+@compiled
+def match(
+    vertex: np.ndarray,
+    edge: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    orders: np.ndarray,
+    kicks: int,
+    seeds: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    """Put the permutation of each pair of graphs into `found`; all are looked at if kicks < 0.
+
+    The second graph's nodes are taken in the order given, which decides among equally good ones.
+    """
+    n = vertex.shape[1]
+    for g in range(len(vertex)):
+        order = orders[g]
+        place = np.empty(n, np.int64)
+        for k in range(n):
+            place[order[k]] = k
+        table = np.full((n, n), -1, np.int64)
+        for f in range(second.shape[1]):
+            table[place[second[g, f, 0]], place[second[g, f, 1]]] = f
+        mixed = np.empty((n, n))
+        for i in range(n):
+            for k in range(n):
+                mixed[i, k] = vertex[g, i, order[k]]
+        if kicks < 0:
+            best = best_of_all(mixed, edge[g], first[g], table)
+        else:
+            state = seeds[g : g + 1].copy()
+            touching = touching_of(first[g], n)
+            best = search(mixed, edge[g], first[g], table, touching, kicks, state)
+        for i in range(n):
+            found[g, i] = order[best[i]]
