@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from medssl.assignment import _loops
+from medssl.assignment._linear import linear
 from medssl.assignment.quadratic import indicator, score, solve, solve_exactly
 from medssl.errors import DataError
 
@@ -77,7 +77,7 @@ def test_the_specifications_three_nodes_have_its_scores():
     for p, value in scores.items():
         assert value == pytest.approx(expected.get(p, 0.0), abs=1e-6)
     # by nodes alone another one is best
-    assert _loops.linear(HAND[0][0].double().numpy()).tolist() == [0, 2, 1]
+    assert linear(HAND[0][0].double().numpy()).tolist() == [0, 2, 1]
     assert solve(*HAND, seed=0).tolist() == [[0, 1, 2]] == solve_exactly(*HAND).tolist()
 
 
@@ -101,7 +101,7 @@ def test_linear_assignment_is_scipys(n):
     for _ in range(30):
         affinity = rng.normal(size=(n, n))
         rows, columns = linear_sum_assignment(affinity, maximize=True)
-        found = _loops.linear(affinity)
+        found = linear(affinity)
         assert sorted(found.tolist()) == list(range(n))
         assert affinity[np.arange(n), found].sum() == pytest.approx(affinity[rows, columns].sum())
 
