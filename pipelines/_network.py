@@ -8,6 +8,7 @@ from medssl.config.component import Component, build, described, recall
 from medssl.config.stages.finetune import Init
 from medssl.data.crops import CropSource
 from medssl.errors import ConfigError, DataError
+from medssl.inference.sliding_window import SlidingWindow
 from medssl.models.export import coverage_table, load_part, read_card
 from medssl.models.network import DenseNetwork
 
@@ -138,3 +139,13 @@ def restore(export: Path) -> tuple[DenseNetwork, dict[str, Any]]:
     for part, module in network.parts.items():
         load_part(export, part, module)
     return network.eval(), card
+
+
+def window_of(card: dict[str, Any], *, overlap: float, batch_size: int) -> SlidingWindow:
+    """Return the window that a task network is moved by: as large as the crops it learned from."""
+    return SlidingWindow(
+        window_vox=tuple(card["crop_vox"]),
+        thickness=card.get("thickness", 1),
+        overlap=overlap,
+        batch_size=batch_size,
+    )

@@ -29,7 +29,6 @@ from medssl.errors import DataError
 from medssl.evaluation.bootstrap import interval
 from medssl.evaluation.overlap import overlap
 from medssl.geometry import spacing_mm
-from medssl.inference.sliding_window import SlidingWindow
 from medssl.inference.source_grid import to_source_grid
 from medssl.models.export import check_unseen
 from medssl.training.fabric import place, start
@@ -37,7 +36,7 @@ from pipelines._copies import with_hashes
 from pipelines._files import write_json, write_table
 from pipelines._layouts import source_of
 from pipelines._mask_figures import draw_planes, three_planes
-from pipelines._network import restore
+from pipelines._network import restore, window_of
 from pipelines._progress import track
 from pipelines._reading import reading
 from pipelines._records import record_of
@@ -132,12 +131,7 @@ def _segmenter(cfg: Evaluate) -> tuple[list[str], Callable[[Case], Volume]]:
     network, card = restore(cfg.model)
     place(network, fabric)
     classes: list[str] = card["classes"]
-    window = SlidingWindow(
-        window_vox=tuple(card["crop_vox"]),
-        thickness=card.get("thickness", 1),
-        overlap=cfg.window_overlap,
-        batch_size=cfg.batch_size,
-    )
+    window = window_of(card, overlap=cfg.window_overlap, batch_size=cfg.batch_size)
 
     def segment(case: Case) -> Volume:
         cached = open_cached(cfg.manifest.parent / case.image_uri)

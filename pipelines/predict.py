@@ -43,7 +43,7 @@ from medssl.training.fabric import place, start
 from pipelines._files import write_json, write_table
 from pipelines._hidden import place_of, without_paths
 from pipelines._mask_figures import draw_planes, three_planes
-from pipelines._network import restore
+from pipelines._network import restore, window_of
 from pipelines._output import check_outside
 from pipelines._records import record_of
 from pipelines._runs import identify
@@ -138,12 +138,7 @@ def load_task(cfg: Predict) -> Task:
         device=cfg.device, devices=1, num_nodes=1, strategy="auto", precision=cfg.precision
     )
     network, card = restore(cfg.model)
-    window = SlidingWindow(
-        window_vox=tuple(card["crop_vox"]),
-        thickness=card.get("thickness", 1),
-        overlap=cfg.window_overlap,
-        batch_size=cfg.batch_size,
-    )
+    window = window_of(card, overlap=cfg.window_overlap, batch_size=cfg.batch_size)
     contract = TypeAdapter(Preprocessing).validate_python(card["preprocessing"])
     place(network, fabric)
     return Task(network, window, contract, tuple(card["classes"]), fabric)

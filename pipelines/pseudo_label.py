@@ -34,11 +34,10 @@ from medssl.data.manifest import (
 from medssl.data.volume import Volume
 from medssl.errors import DataError
 from medssl.geometry import spacing_mm
-from medssl.inference.sliding_window import SlidingWindow
 from medssl.training.fabric import place, start
 from pipelines._mask_figures import draw_planes, three_planes
 from pipelines._moved import moved
-from pipelines._network import restore
+from pipelines._network import restore, window_of
 from pipelines._progress import track
 from pipelines._records import record_of
 from pipelines._runs import sha256
@@ -88,12 +87,7 @@ def load_segmenter(cfg: PseudoLabel) -> tuple[Segment, dict[str, Any]]:
     )
     network, card = restore(cfg.model)
     place(network, fabric)
-    window = SlidingWindow(
-        window_vox=tuple(card["crop_vox"]),
-        thickness=card["thickness"],
-        overlap=cfg.window_overlap,
-        batch_size=cfg.batch_size,
-    )
+    window = window_of(card, overlap=cfg.window_overlap, batch_size=cfg.batch_size)
 
     def segment(path: Path) -> UInt8[np.ndarray, "i j k"]:
         image = fabric.to_device(torch.from_numpy(open_cached(path).read()))

@@ -68,7 +68,7 @@ def test_all_but_what_the_model_learned_from_is_labeled_by_it(taught, tmp_path, 
 
 def test_labels_that_are_there_are_not_drawn_again(taught, tmp_path, monkeypatch):
     first = label(taught, tmp_path / "pseudo")
-    monkeypatch.setattr("pipelines.pseudo_label.SlidingWindow.__call__", None)
+    monkeypatch.setattr("medssl.inference.sliding_window.SlidingWindow.__call__", None)
     assert label(taught, tmp_path / "pseudo").digest() == first.digest()
     # a half-written file is none
     path = next((tmp_path / "pseudo/labels").glob("*.b2nd"))
