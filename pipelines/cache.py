@@ -16,6 +16,7 @@ from medssl.config.stages.cache import Cache
 from medssl.config.stages.plan import Planned
 from medssl.data.cache import Cached, holds, image_key, label_key, open_cached, write_cached
 from medssl.data.engine import map_bounded, open_pool
+from medssl.data.fingerprint import grid
 from medssl.data.manifest import Case, Manifest, read_manifest, write_manifest
 from medssl.data.preprocessing import Preprocessing, intensity, prepare, prepare_label
 from medssl.data.source import Source
@@ -100,7 +101,7 @@ class CacheWork:
                 image = self.source.image(case)
             with preparing(case, "image"):
                 check_unchanged(image, case)
-                prepared = prepare(image, self.contract)
+                prepared = prepare(image, self.contract, case.modality)
             write_cached(
                 path,
                 prepared,
@@ -150,8 +151,10 @@ class CacheWork:
         """Return what the work takes at its peak, from the header."""
         case = cases[0]
         voxels = int(np.prod(case.shape, dtype=np.int64))
-        target = self.contract.spacing_mm or case.spacing_mm
-        sampled = voxels * np.prod(case.spacing_mm) / np.prod(target)
+        before_mm, _ = grid(case)
+        after_mm = self.contract.spacing_mm or (None, None, None)
+        finer = [old / (new or old) for old, new in zip(before_mm, after_mm, strict=True)]
+        sampled = voxels * np.prod(finer)
         return int(_BYTES_A_SOURCE_VOXEL * voxels + _BYTES_A_CACHED_VOXEL * sampled)
 
 

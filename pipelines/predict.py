@@ -119,7 +119,7 @@ class Task:
 
     def segment(self, image: Volume, modality: str | None) -> UInt8[np.ndarray, "i j k"]:
         """Return the class of each voxel of an image, on the image's own grid."""
-        prepared = prepare(image, self.contract)
+        prepared = prepare(image, self.contract, modality)
         mapped = intensity(prepared, modality, self.contract)(prepared.voxels)
         with self.fabric.autocast():
             probabilities = self.window(

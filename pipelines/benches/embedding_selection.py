@@ -128,7 +128,15 @@ def searches(
     toward: Float32[np.ndarray, "row dim"], kept: Int[np.ndarray, "kept"], cores: int
 ) -> None:
     """Have faiss find the most alike exemplar before each block, adding exemplars as they come."""
+    before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(cores)
+    try:
+        _searches(toward, kept)
+    finally:
+        faiss.omp_set_num_threads(before)  # it is torch's number, too
+
+
+def _searches(toward: Float32[np.ndarray, "row dim"], kept: Int[np.ndarray, "kept"]) -> None:
     index = faiss.IndexFlatIP(toward.shape[1])
     known = 0
     for start in range(0, len(toward), BLOCK_ROWS):

@@ -203,6 +203,19 @@ def test_the_new_grid_has_the_spacing_and_the_middle_and_covers_what_the_old_did
     np.testing.assert_allclose(made.voxels, 7, rtol=1e-6)
 
 
+@pytest.mark.parametrize("step_mm", [5.0, 10.0])
+def test_an_axis_without_a_target_stays_as_it_is(step_mm):
+    volume = Volume(noise((9, 11, 7)), placed((1.0, 0.9, step_mm), degrees=(0, 0, 13)))
+    made = [
+        prepare(volume, Preprocessing(spacing_mm=(0.5, 1.3, step), crop_to_foreground=False))
+        for step in (None, step_mm)
+    ]
+    assert made[0].voxels.shape == (1, 18, 8, 7)
+    np.testing.assert_allclose(spacing_mm(made[0].affine), (0.5, 1.3, step_mm))
+    np.testing.assert_array_equal(made[0].voxels, made[1].voxels)
+    np.testing.assert_allclose(made[0].affine, made[1].affine, atol=1e-12)
+
+
 def test_a_spacing_that_agrees_changes_no_voxel():
     voxels = noise((4, 5, 6), np.int16)
     volume = Volume(voxels, np.diag([0.33333334, 1.0000001, 2.5, 1]))
@@ -456,8 +469,9 @@ def test_large_numbers_that_float32_makes_alike_are_not_resampled():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"spacing_mm": (1, 0, 1)}, r"spacing_mm must be three positive .* got \(1, 0, 1\)"),
-        ({"spacing_mm": (1, math.inf, 1)}, "spacing_mm must be three positive"),
+        ({"spacing_mm": (1, 0, 1)}, r"each is a positive number or null .* got \(1, 0, 1\)"),
+        ({"spacing_mm": (1, math.inf, 1)}, "each is a positive number or null"),
+        ({"spacing_mm": (None, None, None)}, r"one is a number, got \(None, None, None\)"),
         ({"window_hu": (5, 5)}, r"window_hu must be a lower and a higher .* got \(5, 5\)"),
         ({"window_hu": (math.nan, 5)}, "window_hu must be"),
         ({"percentiles": (99, 1)}, r"percentiles must be .* got \(99, 1\)"),

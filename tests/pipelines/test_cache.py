@@ -156,6 +156,23 @@ def test_ct_has_a_window_and_other_modalities_percentiles(tmp_path, archive):
     assert [rule.high for rule in rules] == [1, 10, 10]
 
 
+def test_planes_stay_where_they_are_and_mr_loses_its_bias_field_where_that_is_asked_for(
+    tmp_path, archive
+):
+    keys = {"spacing_mm": [None, 1.0, 1.5], "crop_to_foreground": False}
+    bias = {"bias_correction": {"iterations": [5, 5]}}
+    cases = [case("a"), case("b", modality="CT")]
+    plain = cached(tmp_path, *cases, output="plain", preprocessing=keys)
+    even = cached(tmp_path, *cases, output="even", preprocessing=keys | bias)
+    rows = [list(read_manifest(folder / "manifest.parquet")) for folder in (plain, even)]
+    for before, after in zip(*rows, strict=True):
+        assert before.shape == after.shape == [6, 18, 11]
+        np.testing.assert_allclose([before.spacing_mm, after.spacing_mm], [[3.0, 1.0, 1.5]] * 2)
+        first = open_cached(plain / before.image_uri).raw()
+        second = open_cached(even / after.image_uri).raw()
+        assert np.array_equal(first, second) == (before.modality == "CT")
+
+
 def test_a_second_run_reads_and_writes_no_image(tmp_path, archive):
     output = cached(tmp_path, case("a"), case("b"))
     before = {path: path.stat().st_mtime_ns for path in output.glob("*/*")}

@@ -328,10 +328,13 @@ def looks_so_far(folder):
     path = folder / "private" / "looks.sqlite"
     if not path.exists():
         return 0
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as base:
+    # Writable: what a killed run had not yet committed has to be rolled back before one can read.
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as base:
         try:
             return base.execute("SELECT COUNT(*) FROM looks").fetchone()[0]
-        except sqlite3.OperationalError:  # it is being made
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):  # it is being made
+                raise
             return 0
 
 

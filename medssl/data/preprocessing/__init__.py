@@ -1,10 +1,11 @@
 """How a volume as it was acquired becomes one that models are trained on.
 
-In this order: voxels that are no number become the smallest that is; the axes are brought to
-the closest of R, A, S by permuting and flipping, which is exact; what lies around the
-foreground is cut off; the rest is resampled. Each step is a pure function of a `Volume` and
-moves the affine with the voxels. Intensities stay as acquired: an `Intensity` says how a
-reader of the volume maps them to what a network sees.
+In this order: voxels that are no number become the smallest that is; where it is asked for, the
+bias field of a coil is divided out; the axes are brought to the closest of R, A, S by permuting
+and flipping, which is exact; what lies around the foreground is cut off; the rest is resampled.
+Each step is a pure function of a `Volume` and moves the affine with the voxels. But for the bias
+field intensities stay as acquired: an `Intensity` says how a reader of the volume maps them to
+what a network sees.
 """
 
 import operator
@@ -14,8 +15,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Real, Shaped
 
+from medssl.data.preprocessing.bias import BiasCorrection, correct_bias
 from medssl.data.preprocessing.foreground import crop_to_foreground
-from medssl.data.preprocessing.space import nearest, resample, to_ras
+from medssl.data.preprocessing.space import Spacing, nearest, resample, to_ras
 from medssl.data.volume import Volume
 from medssl.errors import DataError
 
@@ -33,24 +35,31 @@ class Preprocessing:
     """The contract that images of a study are prepared by, at training and ever after.
 
     Args:
-        spacing_mm: Voxel size to resample to, along R, A and S; null keeps each image's own
-            grid and its number type.
+        spacing_mm: Voxel size to resample to, along R, A and S; null for an axis leaves it as it
+            is, and null for all keeps each image's own grid and its number type.
         interpolation: Between voxels of an image when resampling. Labels take the nearest.
         window_hu: What 0 and 1 stand for in CT; values outside are clipped.
         percentiles: Of an image's voxels, what 0 and 1 stand for in every other modality;
             values outside are kept as far as ten times that range.
         crop_to_foreground: Cut off planes of air around the body, less a margin.
+        bias_correction: How the bias field of images that are no CT is fitted, `{}` for the
+            defaults; null leaves it in.
     """
 
-    spacing_mm: tuple[float, float, float] | None = None
+    spacing_mm: Spacing | None = None
     interpolation: Literal["linear", "cubic"] = "linear"
     window_hu: tuple[float, float] = (-1000.0, 1000.0)
     percentiles: tuple[float, float] = (1.0, 99.0)
     crop_to_foreground: bool = True
+    bias_correction: BiasCorrection | None = None
 
     def __post_init__(self) -> None:
-        if self.spacing_mm is not None and not all(0 < step < np.inf for step in self.spacing_mm):
-            msg = f"spacing_mm must be three positive numbers or null, got {self.spacing_mm}"
+        steps = [step for step in self.spacing_mm or (1.0,) if step is not None]
+        if not steps or not all(0 < step < np.inf for step in steps):
+            msg = (
+                "spacing_mm must be null, or three of which each is a positive number or null "
+                f"and one is a number, got {self.spacing_mm}"
+            )
             raise ValueError(msg)
         low, high = self.window_hu
         if not -np.inf < low < high < np.inf:
@@ -80,17 +89,20 @@ class Intensity:
         return np.clip(mapped, self.low, self.high, out=mapped).astype(np.float32, copy=False)
 
 
-def prepare(volume: Volume, contract: Preprocessing) -> Volume:
+def prepare(volume: Volume, contract: Preprocessing, modality: str | None = None) -> Volume:
     """Return the volume as the contract has it, its intensities as acquired.
 
-    Without a spacing voxels are permuted and flipped but not changed, number type included
-    (booleans become uint8). Resampled ones are float32, whatever they were.
+    With neither a spacing nor a bias correction voxels are permuted and flipped but not changed,
+    number type included (booleans become uint8). Otherwise they are float32, whatever they were.
 
     Raises:
         DataError: If it holds no voxels, none that is finite, or no real numbers; or if it is to
             be resampled and float32 has no room for its contrast.
     """
-    prepared = to_ras(finite(volume))
+    prepared = finite(volume)
+    if contract.bias_correction is not None and modality != "CT":
+        prepared = correct_bias(prepared, contract.bias_correction)
+    prepared = to_ras(prepared)
     if contract.crop_to_foreground:
         prepared = crop_to_foreground(prepared)
     if contract.spacing_mm is not None:

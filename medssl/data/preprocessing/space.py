@@ -15,6 +15,9 @@ from medssl.data.volume import Volume
 from medssl.errors import DataError
 from medssl.geometry import Affine, spacing_mm
 
+# Along R, A and S; None for an axis that stays as it is.
+Spacing = tuple[float | None, float | None, float | None]
+
 _ORDER = {"linear": 1, "cubic": 3}
 # Spacings that agree to this share are one spacing, written down at another precision.
 _SAME_SPACING = 1e-4
@@ -46,7 +49,7 @@ def closest_axes(affine: Affine) -> tuple[Int64[np.ndarray, "3"], Bool[np.ndarra
     return axes, orientation[axes, 1] < 0
 
 
-def resample(volume: Volume, target_mm: tuple[float, float, float], interpolation: str) -> Volume:
+def resample(volume: Volume, target_mm: Spacing, interpolation: str) -> Volume:
     """Return the volume at another spacing, as float32; as it is where the spacing agrees.
 
     The new grid has exactly that spacing and the old grid's middle, and as many voxels as
@@ -62,7 +65,8 @@ def resample(volume: Volume, target_mm: tuple[float, float, float], interpolatio
     Raises:
         DataError: If float32 has no room for the contrast of whole numbers.
     """
-    ratio = np.array(target_mm) / spacing_mm(volume.affine)
+    steps_mm = zip(target_mm, spacing_mm(volume.affine), strict=True)
+    ratio = np.array([1.0 if new is None else new / old for new, old in steps_mm])
     ratio[np.abs(ratio - 1) < _SAME_SPACING] = 1
     if (ratio == 1).all():
         return volume

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from medssl.errors import ConfigError, DataError
@@ -17,7 +18,7 @@ from pipelines.benches._near_duplicates import (
     walking_hashes,
     walking_vectors,
 )
-from pipelines.benches.embedding_selection import EmbeddingSelection
+from pipelines.benches.embedding_selection import EmbeddingSelection, searches
 from pipelines.benches.hash_selection import HashSelection, check_equal
 
 SMALL = {
@@ -45,6 +46,12 @@ def test_each_way_keeps_the_same():
     kept = np.flatnonzero(exemplar == np.arange(900))
     assert 10 < len(kept) < 700
     np.testing.assert_array_equal(by_definition(vectors, 0.9), kept)
+
+
+def test_a_search_of_faiss_leaves_torch_the_threads_it_had():
+    before = torch.get_num_threads()
+    searches(walking_vectors(200, 16), np.arange(200), before + 1)
+    assert torch.get_num_threads() == before
 
 
 def test_times_of_unequal_results_are_not_compared():
