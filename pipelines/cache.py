@@ -43,6 +43,7 @@ def run(cfg: Cache) -> None:
     if len(manifest) == 0:
         msg = f"{cfg.index}: its manifest lists no case; see verdicts.parquet there for why"
         raise DataError(msg)
+    manifest = chosen(manifest, cfg)
     work = CacheWork(source_of(cfg.index), cfg.output, contract)
     work.sweep()
     with (
@@ -72,6 +73,21 @@ def run(cfg: Cache) -> None:
         tracked.dataset(record_of(prepared, listed, context="cache"))
         tracked.metrics(0, sizes(cfg.output, prepared))
     print(f"{len(manifest)} cases, {len(units)} different volumes: {cfg.output}")
+
+
+def chosen(manifest: Manifest, cfg: Cache) -> Manifest:
+    """Return the cases that are asked for.
+
+    Raises:
+        DataError: If there are none.
+    """
+    for column, text in cfg.only.items():
+        known = sorted({str(value) for value in manifest.table[column].to_pylist()})
+        manifest = manifest.where(column, text)
+        if len(manifest) == 0:
+            msg = f"only: {cfg.index} has no case of {column} {text!r}; expected one of {known}"
+            raise DataError(msg)
+    return manifest
 
 
 @dataclass(frozen=True)

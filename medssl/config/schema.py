@@ -44,6 +44,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 Scheduler = Annotated[str, AfterValidator(_scheduler)]
+# Of a manifest: texts that cases are grouped by.
+Column = Literal["site", "scanner", "body_part", "sequence", "modality", "group", "sex"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 SILENT = Component(name="silent")

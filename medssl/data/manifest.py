@@ -172,7 +172,11 @@ class Manifest:
 
     def split(self, name: str) -> "Manifest":
         """Return the manifest of one split."""
-        return Manifest(self.table.filter(pc.field("split") == name))
+        return self.where("split", name)
+
+    def where(self, column: str, text: str) -> "Manifest":
+        """Return the manifest of the cases that have a text in a column."""
+        return Manifest(self.table.filter(pc.field(column) == text))
 
 
 def is_pseudo(case: Case) -> bool:

@@ -173,6 +173,17 @@ def test_planes_stay_where_they_are_and_mr_loses_its_bias_field_where_that_is_as
         assert np.array_equal(first, second) == (before.modality == "CT")
 
 
+def test_cases_of_one_kind_can_be_cached_alone(tmp_path, archive):
+    cases = [case("a"), case("b", modality="CT"), case("c", site="here")]
+    output = cached(tmp_path, *cases, only={"modality": "MR", "site": "here"})
+    assert [row.case_id for row in read_manifest(output / "manifest.parquet")] == ["c"]
+    assert not any("b" in asked.split() for asked in archive.asked)
+    with pytest.raises(DataError, match=r"no case of modality 'PT'; expected one of .'CT', 'MR'."):
+        cached(tmp_path, *cases, only={"modality": "PT"})
+    with pytest.raises(ConfigError, match=r"only"):
+        cached(tmp_path, *cases, only={"modalities": "PT"})
+
+
 def test_a_second_run_reads_and_writes_no_image(tmp_path, archive):
     output = cached(tmp_path, case("a"), case("b"))
     before = {path: path.stat().st_mtime_ns for path in output.glob("*/*")}

@@ -1,8 +1,9 @@
 """What the stage `cache` may be told."""
 
+from dataclasses import field
 from pathlib import Path
 
-from medssl.config.schema import SILENT, Count, Positive, Scheduler, Tracker, config
+from medssl.config.schema import SILENT, Column, Count, Positive, Scheduler, Tracker, config
 from medssl.data.preprocessing import Preprocessing
 from medssl.errors import ConfigError
 
@@ -18,6 +19,7 @@ class Cache:
         output: The cache's folder; volumes that are there already are kept.
         preprocessing: How images are prepared; `{}` for the defaults.
         plan: Instead of it, a `plan.yaml` that says so.
+        only: Which cases, by columns of the manifest, as `{modality: MR}`; all without it.
         scheduler: Who works: `threads` or `processes` of this machine, or the address of a Dask
             scheduler, `tcp://host:port`, whose workers see the same files.
         jobs: Cases that are worked on at a time; a Dask scheduler has its own number.
@@ -29,6 +31,7 @@ class Cache:
     output: Path
     preprocessing: Preprocessing | None = None
     plan: Path | None = None
+    only: dict[Column, str] = field(default_factory=dict)
     scheduler: Scheduler = "threads"
     jobs: Count = 2
     memory_gib: Positive = 4.0

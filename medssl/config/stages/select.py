@@ -5,6 +5,7 @@ from typing import Literal
 
 from medssl.config.schema import (
     SILENT,
+    Column,
     Count,
     Natural,
     Positive,
@@ -17,7 +18,6 @@ from medssl.config.schema import (
 __all__ = ["Select"]
 
 Within = Literal["case", "subject", "all"]
-Column = Literal["site", "scanner", "body_part", "sequence", "modality", "group", "sex"]
 
 
 @config
