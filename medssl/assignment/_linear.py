@@ -15,12 +15,11 @@ def linear(affinity: np.ndarray) -> np.ndarray:
     n = len(affinity)
     row_price, column_price = np.zeros(n + 1), np.zeros(n + 1)
     row_of = np.zeros(n + 1, np.int64)  # of each column, counted from 1; 0 is none
+    least, way, used = np.empty(n + 1), np.empty(n + 1, np.int64), np.empty(n + 1, np.bool_)
     for row in range(1, n + 1):
         row_of[0] = row
         column = 0
-        least = np.full(n + 1, np.inf)
-        way = np.zeros(n + 1, np.int64)
-        used = np.zeros(n + 1, np.bool_)
+        least[:], way[:], used[:] = np.inf, 0, False
         while row_of[column] != 0:
             used[column] = True
             column = _nearest(affinity, row_price, column_price, row_of, column, least, way, used)

@@ -5,9 +5,11 @@ and MAP Inference", NeurIPS 2009, Algorithm 1; Lourenco, Martin, Stuetzle, "Iter
 2003.
 
 A graph pair is given by `vertex` (node x node), `edge` (edges of the first x edges of the second),
-`first` (centers and neighbors of the first graph's edges), `table` (which edge of the second graph
-leads from one node to another, -1 for none) and `touching` (which edges of the first graph have a
-node at either end, padded by -1).
+`first` and `second` (centers and neighbors of either graph's edges, none of which leads from a node
+to itself). Of the second graph `table` says which edge leads from one node to another, -1 for none,
+of the first one `links` does; `touching` says which of its edges have a node at either end, padded
+by -1. The `pull` of a permutation is what each pair of nodes would add by edges; it follows swaps,
+so that what a swap gains takes a few numbers, however many edges there are.
 """
 
 import numpy as np
@@ -58,18 +60,15 @@ def _pull(
 
 
 @compiled
-def even_pull(edge: np.ndarray, first: np.ndarray, table: np.ndarray) -> np.ndarray:
+def even_pull(edge: np.ndarray, first: np.ndarray, second: np.ndarray, n: int) -> np.ndarray:
     """Return the mean of `_pull` over all ways to put one node of the second graph anywhere."""
-    n = len(table)
     pull = np.zeros((n, n))
     for e in range(len(first)):
         i, j = first[e, 0], first[e, 1]
-        for a in range(n):
-            for b in range(n):
-                f = table[a, b]
-                if f >= 0:
-                    pull[i, a] += edge[e, f] / n
-                    pull[j, b] += edge[e, f] / n
+        for f in range(len(second)):
+            share = edge[e, f] / n
+            pull[i, second[f, 0]] += share
+            pull[j, second[f, 1]] += share
     return pull
 
 
@@ -113,37 +112,65 @@ def project(
 
 
 @compiled
-def _gain(
-    vertex: np.ndarray,
+def _between(
+    edge: np.ndarray, links: np.ndarray, table: np.ndarray, i: int, j: int, a: int, b: int
+) -> float:
+    """Return what the edges between two nodes add where these are at a and b."""
+    total = 0.0
+    e, f = links[i, j], table[a, b]
+    if e >= 0 and f >= 0:
+        total += edge[e, f]
+    e, f = links[j, i], table[b, a]
+    if e >= 0 and f >= 0:
+        total += edge[e, f]
+    return total
+
+
+@compiled
+def _move(
+    edge: np.ndarray,
+    first: np.ndarray,
+    table: np.ndarray,
+    touching: np.ndarray,
+    pull: np.ndarray,
+    node: int,
+    old: int,
+    new: int,
+) -> None:
+    """Have the pull on the neighbors of a node follow where it goes."""
+    for place in range(touching.shape[1]):
+        e = touching[node, place]
+        if e < 0:
+            break
+        is_center = first[e, 0] == node
+        other = first[e, 1] if is_center else first[e, 0]
+        for c in range(len(table)):
+            f = table[old, c] if is_center else table[c, old]
+            if f >= 0:
+                pull[other, c] -= edge[e, f]
+            f = table[new, c] if is_center else table[c, new]
+            if f >= 0:
+                pull[other, c] += edge[e, f]
+
+
+@compiled
+def swap(
     edge: np.ndarray,
     first: np.ndarray,
     table: np.ndarray,
     touching: np.ndarray,
     permutation: np.ndarray,
+    pull: np.ndarray,
     i: int,
     j: int,
-) -> float:
-    """Return by how much the score rises if two nodes change places."""
+) -> None:
+    """Let two nodes change places, and the pull follow."""
     a, b = permutation[i], permutation[j]
-    gain = vertex[i, b] + vertex[j, a] - vertex[i, a] - vertex[j, b]
-    for side in range(2):
-        node, beside = (i, j) if side == 0 else (j, i)
-        for place in range(touching.shape[1]):
-            e = touching[node, place]
-            if e < 0:
-                break
-            x, y = first[e, 0], first[e, 1]
-            if side == 1 and beside in (x, y):
-                continue  # counted with the other node
-            f = table[permutation[x], permutation[y]]
-            if f >= 0:
-                gain -= edge[e, f]
-            at_x = b if x == i else (a if x == j else permutation[x])
-            at_y = b if y == i else (a if y == j else permutation[y])
-            f = table[at_x, at_y]
-            if f >= 0:
-                gain += edge[e, f]
-    return gain
+    if i == j:
+        return
+    _move(edge, first, table, touching, pull, i, a, b)
+    _move(edge, first, table, touching, pull, j, b, a)
+    permutation[i], permutation[j] = b, a
 
 
 @compiled
@@ -152,24 +179,30 @@ def descend(
     edge: np.ndarray,
     first: np.ndarray,
     table: np.ndarray,
+    links: np.ndarray,
     touching: np.ndarray,
     permutation: np.ndarray,
+    pull: np.ndarray,
 ) -> None:
     """Let the two nodes change places that gain most, until none do."""
     n = len(permutation)
     while True:
         most, first_of, second_of = EVEN, -1, -1
         for i in range(n):
+            a = permutation[i]
+            stays = vertex[i, a] + pull[i, a]
             for j in range(i + 1, n):
-                gain = _gain(vertex, edge, first, table, touching, permutation, i, j)
+                b = permutation[j]
+                gain = vertex[i, b] + pull[i, b] + vertex[j, a] + pull[j, a]
+                gain -= stays + vertex[j, b] + pull[j, b]
+                # which both pulls have where they are, and neither where they are to go
+                gain += _between(edge, links, table, i, j, a, b)
+                gain += _between(edge, links, table, i, j, b, a)
                 if gain > most:
                     most, first_of, second_of = gain, i, j
         if first_of < 0:
             return
-        permutation[first_of], permutation[second_of] = (
-            permutation[second_of],
-            permutation[first_of],
-        )
+        swap(edge, first, table, touching, permutation, pull, first_of, second_of)
 
 
 @compiled
@@ -188,16 +221,16 @@ def starts(
     vertex: np.ndarray,
     edge: np.ndarray,
     first: np.ndarray,
+    second: np.ndarray,
     table: np.ndarray,
-    touching: np.ndarray,
 ) -> np.ndarray:
-    """Return two permutations, projected and then improved by swaps.
+    """Return two permutations, projected.
 
     The one comes from where all is even, the other from what is best for the nodes alone.
     """
     n = len(vertex)
     found = np.empty((2, n), np.int64)
-    pull = even_pull(edge, first, table)
+    pull = even_pull(edge, first, second, n)
     found[0] = project(vertex, edge, first, table, pull, np.full((n, n), 1.0 / n))
     alone = linear(vertex)
     weights = np.zeros((n, n))
@@ -205,8 +238,6 @@ def starts(
         weights[i, alone[i]] = 1.0
     pull = _pull(edge, first, table, alone)
     found[1] = project(vertex, edge, first, table, pull, weights)
-    for start in range(2):
-        descend(vertex, edge, first, table, touching, found[start])
     return found
 
 
@@ -215,35 +246,40 @@ def search(
     vertex: np.ndarray,
     edge: np.ndarray,
     first: np.ndarray,
-    table: np.ndarray,
-    touching: np.ndarray,
+    second: np.ndarray,
     kicks: int,
     state: np.ndarray,
 ) -> np.ndarray:
     """Return a permutation of a large score.
 
-    The better of two starts is kicked (some nodes change places at random), improved, and kept
-    where it is no worse, so often; a quarter as often where both starts agree.
+    Two starts are improved by swaps. The better one is kicked (some nodes change places at random),
+    improved, and kept where it is no worse, so often; a quarter as often where both agree.
     """
     n = len(vertex)
-    found = starts(vertex, edge, first, table, touching)
+    table, links, touching = table_of(second, n), table_of(first, n), touching_of(first, n)
+    found = starts(vertex, edge, first, second, table)
+    pulls = np.empty((2, n, n))
+    for start in range(2):
+        pulls[start] = _pull(edge, first, table, found[start])
+        descend(vertex, edge, first, table, links, touching, found[start], pulls[start])
     scores = [score(vertex, edge, first, table, found[start]) for start in range(2)]
     better = 0 if scores[0] >= scores[1] else 1
     if (found[0] == found[1]).all():
         kicks //= 4
-    current, current_score = found[better].copy(), scores[better]
-    best, best_score = found[better].copy(), scores[better]
+    current, pull, current_score = found[better], pulls[better], scores[better]
+    best, best_score = current.copy(), current_score
+    tried, tried_pull = np.empty(n, np.int64), np.empty((n, n))
     for _ in range(kicks):
-        tried = current.copy()
+        tried[:], tried_pull[:] = current, pull
         for _swap in range(min(3, n)):
             i, j = _below(state, n), _below(state, n)
-            tried[i], tried[j] = tried[j], tried[i]
-        descend(vertex, edge, first, table, touching, tried)
+            swap(edge, first, table, touching, tried, tried_pull, i, j)
+        descend(vertex, edge, first, table, links, touching, tried, tried_pull)
         reached = score(vertex, edge, first, table, tried)
         if reached >= current_score - EVEN:
-            current, current_score = tried, reached
+            current[:], pull[:], current_score = tried, tried_pull, reached
         if reached > best_score + EVEN:
-            best, best_score = tried.copy(), reached
+            best[:], best_score = tried, reached
     return best
 
 
@@ -270,6 +306,15 @@ def best_of_all(
             counters[place] = 0
             place += 1
     return best
+
+
+@compiled
+def table_of(edges: np.ndarray, num_nodes: int) -> np.ndarray:
+    """Return which edge leads from one node to another, -1 for none."""
+    table = np.full((num_nodes, num_nodes), -1, np.int64)
+    for e in range(len(edges)):
+        table[edges[e, 0], edges[e, 1]] = e
+    return table
 
 
 @compiled
@@ -305,23 +350,21 @@ def match(
     The second graph's nodes are taken in the order given, which decides among equally good ones.
     """
     n = vertex.shape[1]
+    place, mixed = np.empty(n, np.int64), np.empty((n, n))
+    turned = np.empty_like(second[:1])
     for g in range(len(vertex)):
         order = orders[g]
-        place = np.empty(n, np.int64)
         for k in range(n):
             place[order[k]] = k
-        table = np.full((n, n), -1, np.int64)
         for f in range(second.shape[1]):
-            table[place[second[g, f, 0]], place[second[g, f, 1]]] = f
-        mixed = np.empty((n, n))
+            turned[0, f, 0], turned[0, f, 1] = place[second[g, f, 0]], place[second[g, f, 1]]
         for i in range(n):
             for k in range(n):
                 mixed[i, k] = vertex[g, i, order[k]]
         if kicks < 0:
-            best = best_of_all(mixed, edge[g], first[g], table)
+            best = best_of_all(mixed, edge[g], first[g], table_of(turned[0], n))
         else:
             state = seeds[g : g + 1].copy()
-            touching = touching_of(first[g], n)
-            best = search(mixed, edge[g], first[g], table, touching, kicks, state)
+            best = search(mixed, edge[g], first[g], turned[0], kicks, state)
         for i in range(n):
             found[g, i] = order[best[i]]

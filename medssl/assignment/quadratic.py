@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from medssl.assignment import _loops
+from medssl.assignment.linear import solve_linear
 from medssl.errors import DataError
 
 MOST_EXACT = 8  # nodes, whose 40,320 permutations are looked at one by one
@@ -52,6 +53,8 @@ def solve(
 ) -> Int[Tensor, "graph node"]:
     """Return a permutation of a large score for each pair of graphs; on the CPU, without gradient.
 
+    Where there are no edges, it is the one of the largest, found where the affinities lie.
+
     Args:
         vertex: Affinities of nodes.
         edge: Affinities of edges.
@@ -61,6 +64,8 @@ def solve(
             the identity least of all, is found because of where it stands.
         kicks: How often a search starts anew from its best, where two starts do not agree.
     """
+    if edge.numel() == 0:
+        return solve_linear(vertex, seed=seed)
     found: Tensor = _solve(vertex.detach(), edge.detach(), first, second, seed, kicks)
     return found
 
@@ -159,18 +164,20 @@ def _solve_twice(  # an operator's arguments have places
     seed: Tensor,
     kicks: int,
 ) -> Tensor:
-    nodes, edges = vertex.double().cpu(), edge.double().cpu()
-    graphs = first.cpu(), second.cpu()
+    nodes, edges, graphs = vertex, edge, (first, second)
+    if edge.numel():  # the loops run on the CPU
+        nodes, edges = vertex.double().cpu(), edge.double().cpu()
+        graphs = first.cpu(), second.cpu()
     number = int(seed)
     found = solve(nodes, edges, *graphs, seed=number, kicks=kicks)
-    identity = torch.arange(vertex.shape[1]).expand_as(found)
+    identity = torch.arange(vertex.shape[1], device=found.device).expand_as(found)
     ahead = score(nodes, edges, *graphs, found) - score(nodes, edges, *graphs, identity)
     found = torch.where((ahead < 0)[:, None], identity, found)
     wrong = (found != identity).sum(dim=1)
     target = identity.clone()
     rows = (2 * wrong * strength <= ahead.clamp(min=0)) & (wrong > 0)
     if rows.any():
-        costly = nodes[rows] + 2 * strength * torch.eye(vertex.shape[1], dtype=torch.float64)
+        costly = nodes[rows] + 2 * strength * torch.eye(vertex.shape[1]).to(nodes)
         some = edges[rows], graphs[0][rows], graphs[1][rows]
         target[rows] = solve(costly, *some, seed=number, kicks=kicks)
     return torch.stack([found, target]).to(vertex.device)

@@ -10,6 +10,7 @@ scales that; the second solution, which is the identity wherever the perturbatio
 is searched only where it does not.
 """
 
+import time
 from typing import Literal
 
 import torch
@@ -98,11 +99,13 @@ class SecondOrderMatching(nn.Module):
         edge = unit(along[0], dim=2) @ unit(along[1], dim=2).mT
         with torch.no_grad():
             noisy = self.perturbed(vertex), self.perturbed_edges(edge)
+            began_s = time.perf_counter()
             found, target = match_toward_identity(
                 *noisy, edges_a, edges_b,
                 strength=self.strength, kicks=self.kicks,
                 seed=torch.randint(2**31, ()),
             )  # fmt: skip
+            solver_s = time.perf_counter() - began_s  # and the wait for what a device is to send
             identity = torch.arange(vertex.shape[1], device=vertex.device).expand_as(found)
             apart = [score(*noisy, edges_a, edges_b, one) for one in (found, identity)]
             wrong = (found != identity).sum(dim=1)
@@ -111,6 +114,7 @@ class SecondOrderMatching(nn.Module):
                 "node_accuracy": (found == identity).float().mean(),
                 "identity_share": (wrong == 0).float().mean(),
                 "gap_vs_identity": (apart[0] - apart[1]).mean(),
+                "solver_s": vertex.new_tensor(solver_s),
             }
         pull = self.surrogate(vertex, edge, edges_a, edges_b, found, target)
         return Loss({"matching": pull.mean()}, notes)

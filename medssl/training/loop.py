@@ -82,11 +82,12 @@ def fit(
     the method takes, on the device; batches may be views already. Numbers
     are read off the device where they are logged (every `log_every` steps, the first and the
     last) and before a hook, and nowhere else, so that no step waits for the one before.
-    `on_log` takes the number of steps done before, and `total`, the loss's terms,
+    `on_log` takes the number of steps done before, and `total`, the loss's terms and notes,
     `gradient_norm` (before clipping), `lr` and `steps_per_s`, and of the time since the last
     reading `data_wait_share`, in which the loop waited for batches, and `device_idle_share`, in
     which the device had nothing left to do while it did. On a CPU, which is the device, that is
-    the same; idleness within a step is not seen.
+    the same; idleness within a step is not seen. A note in seconds, such as `solver_s`, is the
+    last step's; its share of a step's time is logged beside it.
 
     Raises:
         DivergedError: If a loss or gradient that is read is not finite.
@@ -106,7 +107,7 @@ def fit(
         if logs or due:
             numbers = _read(step, loss, norm, scaled=_scales_gradients(fabric))
         if logs:
-            on_log(step, numbers | {"lr": rate} | clock.since_last())
+            on_log(step, _with_shares(numbers | {"lr": rate} | clock.since_last()))
         stepper.step()
         method.after_step(done / plan.num_steps)
         for hook in due:
@@ -153,6 +154,15 @@ def _read(step: int, loss: Loss, norm: Tensor, *, scaled: bool) -> dict[str, flo
         )
         raise DivergedError(msg)
     return numbers
+
+
+def _with_shares(numbers: dict[str, float]) -> dict[str, float]:
+    """Return the numbers, and which share of a step each time takes."""
+    steps_per_s = numbers["steps_per_s"]
+    times_s = {name: value for name, value in numbers.items() if name.endswith("_s")}
+    del times_s["steps_per_s"]
+    shares = {f"{name[:-2]}_share": value * steps_per_s for name, value in times_s.items()}
+    return numbers | shares
 
 
 def _is_cuda(fabric: Fabric) -> bool:

@@ -62,6 +62,26 @@ def train(batches, *, lr=0.25, hooks=(), model=None, optimizer=None, views_of=ta
     return model, seen
 
 
+class Slow(Parabola):
+    """Notes how long a part of its loss takes."""
+
+    def forward(self, target):
+        began_s = time.perf_counter()
+        time.sleep(0.02)
+        taken_s = torch.tensor(time.perf_counter() - began_s)
+        return super().forward(target)._replace(notes={"solver_s": taken_s})
+
+
+def test_of_a_noted_time_the_share_of_a_step_is_logged_too():
+    _, seen = train([3.0] * 4, model=Slow())
+    for numbers in seen.values():
+        assert numbers["solver_s"] >= 0.02
+        share = numbers["solver_s"] * numbers["steps_per_s"]
+        assert numbers["solver_share"] == pytest.approx(share)
+        assert 0 < numbers["solver_share"] < 1.001
+        assert "steps_per_share" not in numbers
+
+
 def test_each_batch_is_one_step_of_gradient_descent():
     model, seen = train([0.0, 0.0, 4.0])
     by_hand = 8 * 0.75 * 0.75
