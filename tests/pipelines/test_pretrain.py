@@ -201,9 +201,11 @@ CHAINS = [["simclr"], ["dcl"], ["vicreg"], ["barlow_twins"], ["frames"]]
 CHAINS += [["slices_all_planes"], ["balanced_groups"], ["multi_crop"], ["mr_strong"], ["ct_strong"]]
 CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
 CHAINS += [["global_slices", "local_partition_slices"], ["rotation_slices"], ["inpainting_slices"]]
-CHAINS += [["context_restoration_slices"], ["lvm_med"]]
+CHAINS += [["context_restoration_slices"], ["lvm_med"], ["lvm_med_slices"], ["mixed_slices"]]
 CHAINS += [["hippocampus_global", "hippocampus_local"], ["lidc_slices"]]
 
+
+BALANCED = ("lvm_med_slices", "mixed_slices")  # by modality, of which the phantom has one
 
 QUICK = [["simclr"], ["global", "local"], ["inpainting_slices"]]  # of each kind of method one
 
@@ -226,8 +228,11 @@ def test_every_config_of_the_folder_trains(cache, chain):
         own = {"manifest": cache / "manifest.parquet", "output": cache.with_name(name)}
         if before:
             own |= {"init.export": before}
+        elif name == "lvm_med_slices":
+            own |= {"encoder.architecture": "resnet18"}
         elif name != "lidc_slices":  # whose network is small
             own |= {"encoder.channels": [4, 8, 8, 8]}
+        own |= {"balanced_by": "group"} if name in BALANCED else {}
         own |= {"crops.local_crop_vox": [8, 8, 8]} if name == "multi_crop" else {}
         overrides = own | {"crops.crop_vox": crop} | SMALL
         flags = [word for k, v in overrides.items() for word in ("--set", f"{k}={v}")]

@@ -6,6 +6,7 @@ import pytest
 
 from medssl import lookup
 from medssl.training.schedules import Schedule
+from medssl.training.schedules.halving import Halving
 from medssl.training.schedules.poly import Poly
 from medssl.training.schedules.warmup_cosine import WarmupCosine
 
@@ -47,3 +48,11 @@ def test_shares_outside_their_range_are_refused(wrong):
 def test_a_power_that_does_not_fall_is_refused():
     with pytest.raises(ValueError, match="power must be positive, got 0"):
         Poly(power=0)
+
+
+def test_halving_takes_equal_parts():
+    schedule = Halving(times=3)
+    factors = [schedule(step / 8) for step in range(8)]
+    assert factors == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+    with pytest.raises(ValueError, match="times must be at least 1, got 0"):
+        Halving(times=0)
