@@ -1,7 +1,7 @@
 """What happens around the training loop: resuming, saving, writing down."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -83,7 +83,7 @@ class Training:
 
     def log(self, step: int, numbers: dict[str, float]) -> None:
         """Write down the losses of a step, and apart from them how the machine does."""
-        machine = {f"system/{name}": numbers.pop(name) for name in MACHINE}
+        machine = {f"system/{name}": numbers.pop(name) for name in about_machine(numbers)}
         steps_per_s = machine.pop("system/steps_per_s")
         machine["system/cases_per_s"] = steps_per_s * self.optim.batch_size
         machine["system/crops_per_s"] = steps_per_s * self.crops_a_step
@@ -133,3 +133,13 @@ def make_plan(optim: Optim, num_steps: int, *, log_every: int, start_step: int =
         log_every=log_every,
         start_step=start_step,
     )
+
+
+def about_machine(numbers: Mapping[str, float]) -> list[str]:
+    """Return which numbers say how fast the machine was, and nothing of the result.
+
+    Those are a loop's own, and each time with its share of a step.
+    """
+    times = [name.removesuffix("_s") for name in numbers if name.endswith("_s")]
+    shares = {f"{name}_share" for name in times}
+    return [n for n in numbers if n in MACHINE or n in shares or n.endswith("_s")]
