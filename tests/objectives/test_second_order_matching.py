@@ -138,6 +138,24 @@ def test_what_is_written_down_are_errors_of_nodes():
     assert loss.total > 0
 
 
+def test_what_items_are_called_changes_neither_the_loss_nor_the_gradient_of_any_item():
+    (one, other), more = batch(nodes=6, noise=2.0)
+    names = torch.randperm(6, generator=torch.Generator().manual_seed(1))
+    back = names.argsort()
+    renamed = [names[edges] for edges in more[:2]]
+    found = []
+    for pair, edges in (((one, other), more[:2]), ((one[:, back], other[:, back]), renamed)):
+        leaves = [each.clone().requires_grad_() for each in pair]
+        loss = SecondOrderMatching(scale=0.0)(*leaves, *edges, *more[2:])
+        found.append((loss, torch.autograd.grad(loss.total, leaves)))
+    (before, moved), (after, moved_after) = found
+    assert before.notes["hamming"] > 0
+    torch.testing.assert_close(after.total, before.total)
+    torch.testing.assert_close(after.notes["hamming"], before.notes["hamming"])
+    for gradient, renamed_gradient in zip(moved, moved_after, strict=True):
+        torch.testing.assert_close(renamed_gradient[:, names], gradient)
+
+
 def test_features_that_are_all_alike_are_all_but_wholly_wrong():
     """A solver that breaks ties by the nodes' order would return the identity, a loss of 0."""
     torch.manual_seed(0)
