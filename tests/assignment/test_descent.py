@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from medssl.assignment import _loops
+from medssl.assignment import _descent, _form
 
 
 def problem(seed, *, nodes=7, neighbors=3):
@@ -31,13 +31,13 @@ def added(edge, first, second, permutation, node, place):
 def test_the_pull_is_what_a_node_would_add_and_follows_swaps(seed):
     vertex, edge, first, second = problem(seed)
     n = len(vertex)
-    table, touching = _loops.table_of(second, n), _loops.touching_of(first, n)
+    table, touching = _form.table_of(second, n), _form.touching_of(first, n)
     rng = np.random.default_rng(seed)
     permutation = rng.permutation(n)
-    pull = _loops._pull(edge, first, table, permutation)
+    pull = _form.pull_of(edge, first, table, permutation)
     for _ in range(20):
         i, j = rng.integers(n, size=2)
-        _loops.swap(edge, first, table, touching, permutation, pull, i, j)
+        _descent.swap(edge, first, table, touching, permutation, pull, i, j)
         assert sorted(permutation) == list(range(n))
     for node, place in itertools.product(range(n), repeat=2):
         expected = added(edge, first, second, permutation, node, place)
@@ -48,16 +48,16 @@ def test_the_pull_is_what_a_node_would_add_and_follows_swaps(seed):
 def test_descent_takes_the_best_swap_each_time_until_there_is_none(seed):
     vertex, edge, first, second = problem(seed)
     n = len(vertex)
-    table, links = _loops.table_of(second, n), _loops.table_of(first, n)
-    touching = _loops.touching_of(first, n)
+    table, links = _form.table_of(second, n), _form.table_of(first, n)
+    touching = _form.touching_of(first, n)
 
     def worth(permutation):
-        return _loops.score(vertex, edge, first, table, permutation)
+        return _form.score(vertex, edge, first, table, permutation)
 
     expected = np.random.default_rng(seed).permutation(n)
     permutation = expected.copy()
-    pull = _loops._pull(edge, first, table, permutation)
-    _loops.descend(vertex, edge, first, table, links, touching, permutation, pull)
+    pull = _form.pull_of(edge, first, table, permutation)
+    _descent.descend(vertex, edge, first, table, links, touching, permutation, pull)
     while True:
         swapped = []
         for i, j in itertools.combinations(range(n), 2):
@@ -69,12 +69,12 @@ def test_descent_takes_the_best_swap_each_time_until_there_is_none(seed):
             break
         expected = best
     np.testing.assert_array_equal(permutation, expected)
-    np.testing.assert_allclose(pull, _loops._pull(edge, first, table, permutation), atol=1e-12)
+    np.testing.assert_allclose(pull, _form.pull_of(edge, first, table, permutation), atol=1e-12)
 
 
 def test_the_even_pull_is_the_mean_over_all_places_of_the_other_end():
     _, edge, first, second = problem(0, nodes=5, neighbors=2)
-    pull = _loops.even_pull(edge, first, second, 5)
+    pull = _form.even_pull(edge, first, second, 5)
     numbers = {tuple(pair): f for f, pair in enumerate(second.tolist())}
     expected = np.zeros((5, 5))
     for (e, (i, j)), a, b in itertools.product(enumerate(first.tolist()), range(5), range(5)):
