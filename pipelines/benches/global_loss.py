@@ -16,15 +16,15 @@ from lightly.loss import NTXentLoss
 from torch import Tensor
 from torch.nn import functional
 
-from medssl.errors import ConfigError, DataError
+from medssl.errors import ConfigError
 from medssl.objectives.global_contrast import GlobalContrast
 from pipelines.benches import Goal, Measured, Result
-from pipelines.benches._measuring import Work, alternate, median_of, on_cores, ratio, show
+from pipelines.benches._losses import check_equal, timed
+from pipelines.benches._measuring import alternate, median_of, on_cores, ratio, show
 
 __all__ = ["GlobalLoss"]
 
 TEMPERATURE = 0.1
-TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +78,9 @@ class GlobalLoss:
         loop = partial(by_pairs, part=part)
         check_equal(z, ours(z), loop(z))
         works = {
-            "medssl": _timed(ours, z, self.steps),
-            "lightly": _timed(partial(_ntxent, NTXentLoss(temperature=TEMPERATURE)), z, self.steps),
-            "loop": _timed(loop, z, 1),
+            "medssl": timed(ours, z, self.steps),
+            "lightly": timed(partial(_ntxent, NTXentLoss(temperature=TEMPERATURE)), z, self.steps),
+            "loop": timed(loop, z, 1),
         }
         with on_cores(self.cores):
             taken_s = alternate(works, folder / "scratch", self.repetitions)
@@ -127,22 +127,6 @@ def by_pairs(z: Float[Tensor, "view item dim"], part: Int[Tensor, "item"]) -> Te
     return torch.stack(terms).mean()
 
 
-def check_equal(z: Tensor, ours: Tensor, reference: Tensor) -> None:
-    """Compare losses and gradients.
-
-    Raises:
-        DataError: If they differ.
-    """
-    found, expected = (torch.autograd.grad(loss, z)[0] for loss in (ours, reference))
-    apart = float((found - expected).norm() / expected.norm())
-    if abs(ours.item() - reference.item()) > TOLERANCE or apart > TOLERANCE:
-        msg = (
-            f"the loss is {ours.item():.6f}, pair by pair {reference.item():.6f}, gradients are "
-            f"{apart:.2g} apart: nothing is timed"
-        )
-        raise DataError(msg)
-
-
 def _ours(
     objective: GlobalContrast, volume: Int[Tensor, "item"], part: Int[Tensor, "item"], z: Tensor
 ) -> Tensor:
@@ -152,13 +136,3 @@ def _ours(
 def _ntxent(objective: NTXentLoss, z: Tensor) -> Tensor:
     loss: Tensor = objective(*z.flatten(0, 1).chunk(2))
     return loss
-
-
-def _timed(loss: partial[Tensor], z: Tensor, steps: int) -> Work:
-    """Return the work of computing a loss and its gradient so many times."""
-
-    def work(_: Path) -> None:
-        for _step in range(steps):
-            torch.autograd.grad(loss(z), z)
-
-    return work

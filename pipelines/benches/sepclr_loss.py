@@ -15,14 +15,14 @@ from lightly.loss import NTXentLoss
 from torch import Tensor
 from torch.nn import functional
 
-from medssl.errors import ConfigError, DataError
+from medssl.errors import ConfigError
 from medssl.objectives.sep_clr import SepCLR
 from pipelines.benches import Goal, Measured, Result
-from pipelines.benches._measuring import Work, alternate, median_of, on_cores, ratio, show
+from pipelines.benches._losses import check_equal, timed
+from pipelines.benches._measuring import alternate, median_of, on_cores, ratio, show
 
 __all__ = ["SepclrLoss"]
 
-TOLERANCE = 1e-4
 Codes = Float[Tensor, "code item dim"]  # common and salient ones, of two views each
 
 
@@ -60,8 +60,8 @@ class SepclrLoss:
         ours = partial(_ours, SepCLR(), is_target)
         check_equal(codes, ours(codes), by_formula(codes, is_target))
         works = {
-            "medssl": _timed(ours, codes, self.steps),
-            "lightly": _timed(partial(_ntxent, NTXentLoss()), codes, self.steps),
+            "medssl": timed(ours, codes, self.steps),
+            "lightly": timed(partial(_ntxent, NTXentLoss()), codes, self.steps),
         }
         with on_cores(self.cores):
             taken_s = alternate(works, folder / "scratch", self.repetitions)
@@ -100,22 +100,6 @@ def by_formula(codes: Codes, is_target: Bool[Tensor, "item"]) -> Tensor:
     return aligned[0] + aligned[1] + 2 * spread + 10 * silent + 10 * joint
 
 
-def check_equal(codes: Tensor, ours: Tensor, reference: Tensor) -> None:
-    """Compare losses and gradients.
-
-    Raises:
-        DataError: If they differ.
-    """
-    found, expected = (torch.autograd.grad(loss, codes)[0] for loss in (ours, reference))
-    apart = float((found - expected).norm() / expected.norm())
-    if abs(ours.item() - reference.item()) > TOLERANCE or apart > TOLERANCE:
-        msg = (
-            f"the loss is {ours.item():.6f}, by the formula {reference.item():.6f}, gradients are "
-            f"{apart:.2g} apart: nothing is timed"
-        )
-        raise DataError(msg)
-
-
 def _ours(objective: SepCLR, is_target: Bool[Tensor, "item"], codes: Tensor) -> Tensor:
     none = codes.new_zeros(0, codes.shape[2])
     return objective(*codes, is_target, none, none).total
@@ -124,13 +108,3 @@ def _ours(objective: SepCLR, is_target: Bool[Tensor, "item"], codes: Tensor) -> 
 def _ntxent(objective: NTXentLoss, codes: Tensor) -> Tensor:
     loss: Tensor = objective(codes[0], codes[1])
     return loss
-
-
-def _timed(loss: partial[Tensor], codes: Tensor, steps: int) -> Work:
-    """Return the work of computing a loss and its gradient so many times."""
-
-    def work(_: Path) -> None:
-        for _step in range(steps):
-            torch.autograd.grad(loss(codes), codes)
-
-    return work
