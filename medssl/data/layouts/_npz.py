@@ -33,6 +33,7 @@ PIECE_BYTES = 1 << 12  # of packed bytes; unpacked at most a thousand times as m
 LEAST_STEP_BYTES = 1 << 20
 MOST_POINTS = 512
 MOST_HEADER_BYTES = 1 << 12
+PARSING = threading.Lock()
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError,
@@ -119,11 +120,7 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Any, path: Pat
         raise RefusedError(Code.UNSUPPORTED, "an archive that is packed otherwise than NumPy does")
     with archive.open(info) as member:
         head = io.BytesIO(member.read(MOST_HEADER_BYTES))
-    version = np.lib.format.read_magic(head)
-    if version == (1, 0):
-        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(head)
-    else:
-        shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(head)
+    shape, is_fortran, dtype = _header(head)
     if dtype.kind not in "biuf" or is_fortran:
         sentence = "an archive with arrays of something else than plain numbers, row after row"
         raise RefusedError(Code.UNSUPPORTED, sentence)
@@ -205,3 +202,12 @@ class _Stream:
 def _stream(array: Array, changed_ns: int) -> _Stream:
     """Return what unpacks an array, once a process; another file has another date."""
     return _Stream(array)
+
+
+def _header(head: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    # NumPy parses the header by Python's ast. CPython counts that parser's depth once for all
+    # threads and raises a SystemError where two parse at once (python/cpython#106905).
+    with PARSING:
+        if np.lib.format.read_magic(head) == (1, 0):
+            return np.lib.format.read_array_header_1_0(head)
+        return np.lib.format.read_array_header_2_0(head)

@@ -1,6 +1,8 @@
 """MedMNIST archives written by NumPy, read row by row; NumPy's own reading is the oracle."""
 
+import gc
 import io
+import sys
 import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -220,3 +222,27 @@ def test_a_real_archive_is_what_numpy_reads(mirror):
         volume = reader.read(path, frame=1286 + row)
         np.testing.assert_array_equal(volume.voxels[0], images[row])
     assert nibabel.aff2axcodes(volume.affine) == ("R", "A", "S")
+
+
+@pytest.fixture
+def switching():
+    """Let threads take turns as often as can be, within Python's parser, too."""
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+
+    def switch(phase, info):
+        sum(range(50))
+
+    gc.callbacks.append(switch)
+    gc.set_threshold(5)
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+    gc.set_threshold(*thresholds)
+    gc.callbacks.remove(switch)
+
+
+def test_headers_are_read_from_many_threads(tmp_path, switching):
+    path = write(tmp_path / "x.npz", save=np.savez)
+    with ThreadPoolExecutor(4) as pool:
+        shapes = pool.map(lambda _: LAYOUT.grid(path)[0], range(200))
+        assert set(shapes) == {(6, 4, 5, 10)}
