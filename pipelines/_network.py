@@ -141,11 +141,11 @@ def restore(export: Path) -> tuple[DenseNetwork, dict[str, Any]]:
     return network.eval(), card
 
 
-def window_of(card: dict[str, Any], *, overlap: float, batch_size: int) -> SlidingWindow:
+def window_of(card: dict[str, Any], *, overlap: float, batch_vox: int) -> SlidingWindow:
     """Return the window that a task network is moved by: as large as the crops it learned from."""
     return SlidingWindow(
         window_vox=tuple(card["crop_vox"]),
         thickness=card.get("thickness", 1),
         overlap=overlap,
-        batch_size=batch_size,
+        batch_vox=batch_vox,
     )

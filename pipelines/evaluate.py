@@ -131,7 +131,7 @@ def _segmenter(cfg: Evaluate) -> tuple[list[str], Callable[[Case], Volume]]:
     network, card = restore(cfg.model)
     place(network, fabric)
     classes: list[str] = card["classes"]
-    window = window_of(card, overlap=cfg.window_overlap, batch_size=cfg.batch_size)
+    window = window_of(card, overlap=cfg.window_overlap, batch_vox=cfg.batch_vox)
 
     def segment(case: Case) -> Volume:
         cached = open_cached(cfg.manifest.parent / case.image_uri)

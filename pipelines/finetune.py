@@ -16,6 +16,7 @@ import torch
 
 from medssl.config.component import build
 from medssl.config.load import dump
+from medssl.config.schema import BATCH_VOX
 from medssl.config.stages.finetune import Finetune
 from medssl.data.augment import augment_labeled
 from medssl.data.crops import CropSource, LabeledCrops
@@ -212,7 +213,10 @@ def report(tracked: Run, state: StateFolder, notes: Sequence[str]) -> None:
 def watchers(cfg: Finetune, training: Training, network: DenseNetwork, cases: Cases) -> list[Hook]:
     """Return what looks at the network while it learns, and draws at the end."""
     window = SlidingWindow(
-        window_vox=crop_vox(cfg), thickness=thickness(cfg), overlap=cfg.window_overlap
+        window_vox=crop_vox(cfg),
+        batch_vox=BATCH_VOX,
+        thickness=thickness(cfg),
+        overlap=cfg.window_overlap,
     )
 
     def validate(done: int, views: LabeledViews) -> None:

@@ -138,7 +138,7 @@ def load_task(cfg: Predict) -> Task:
         device=cfg.device, devices=1, num_nodes=1, strategy="auto", precision=cfg.precision
     )
     network, card = restore(cfg.model)
-    window = window_of(card, overlap=cfg.window_overlap, batch_size=cfg.batch_size)
+    window = window_of(card, overlap=cfg.window_overlap, batch_vox=cfg.batch_vox)
     contract = TypeAdapter(Preprocessing).validate_python(card["preprocessing"])
     place(network, fabric)
     return Task(network, window, contract, tuple(card["classes"]), fabric)

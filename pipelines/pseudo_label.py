@@ -87,7 +87,7 @@ def load_segmenter(cfg: PseudoLabel) -> tuple[Segment, dict[str, Any]]:
     )
     network, card = restore(cfg.model)
     place(network, fabric)
-    window = window_of(card, overlap=cfg.window_overlap, batch_size=cfg.batch_size)
+    window = window_of(card, overlap=cfg.window_overlap, batch_vox=cfg.batch_vox)
 
     def segment(path: Path) -> UInt8[np.ndarray, "i j k"]:
         image = fabric.to_device(torch.from_numpy(open_cached(path).read()))

@@ -49,6 +49,7 @@ Column = Literal["site", "scanner", "body_part", "sequence", "modality", "group"
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 SILENT = Component(name="silent")
+BATCH_VOX = 2**20  # four blocks of 64 voxels a side, or a thousand small slices
 
 
 @config

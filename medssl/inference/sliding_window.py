@@ -4,6 +4,7 @@ Source: MONAI's `sliding_window_inference`; windows overlap and their logits are
 a Gaussian, as in Isensee et al., "nnU-Net", Nature Methods 2021, 10.1038/s41592-020-01008-z.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -27,17 +28,17 @@ class SlidingWindow:
     Args:
         window_vox: Extent of a window: three numbers, or two for networks of slices, which lie
             across the third axis.
+        batch_vox: Voxels that the network sees at once, in as many windows as that holds, or one.
         thickness: Slices of a stack, an odd number; 1 for slices alone and for blocks.
         overlap: Share of a window's extent by which neighbors overlap.
-        batch_size: Windows that the network sees at once.
         device_bytes: Up to this size the logits of a volume are summed on the image's device,
             beyond it in main memory.
     """
 
     window_vox: tuple[int, ...]
+    batch_vox: int
     thickness: int = 1
     overlap: float = 0.5
-    batch_size: int = 4
     device_bytes: int = 2**31
 
     def __post_init__(self) -> None:
@@ -49,6 +50,9 @@ class SlidingWindow:
             raise ValueError(msg)
         if self.thickness > 1 and len(self.window_vox) == 3:
             msg = f"windows {self.window_vox} are blocks, which have no thickness {self.thickness}"
+            raise ValueError(msg)
+        if self.batch_vox < 1:
+            msg = f"batch_vox must be at least 1 voxel, got {self.batch_vox}"
             raise ValueError(msg)
         if not 0 <= self.overlap < 1:
             msg = f"overlap must be in [0, 1), got {self.overlap}"
@@ -89,7 +93,7 @@ class SlidingWindow:
         stitched = sliding_window_inference(
             batch,
             roi_size=self.window_vox,
-            sw_batch_size=self.batch_size,
+            sw_batch_size=max(1, self.batch_vox // math.prod(self.window_vox)),
             predictor=lambda window: network(window).float(),
             overlap=self.overlap,
             mode="gaussian",

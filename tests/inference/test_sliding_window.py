@@ -24,7 +24,7 @@ def volume(shape, channels=1):
 @pytest.mark.parametrize("window", [(4, 4, 4), (4, 6), (16, 16, 16)])
 def test_a_network_of_single_voxels_gives_what_one_pass_gives(shape, window):
     image = volume(shape)
-    found = SlidingWindow(window_vox=window, batch_size=3)(pointwise, image, 3)
+    found = SlidingWindow(window_vox=window, batch_vox=90)(pointwise, image, 3)
     torch.testing.assert_close(found, pointwise(image[None])[0].softmax(dim=0))
     assert found.dtype == torch.float32
 
@@ -36,7 +36,7 @@ def test_a_network_of_slices_sees_slices_across_the_third_axis():
         seen.extend(windows)
         return pointwise(windows)
 
-    SlidingWindow(window_vox=(6, 5), batch_size=3)(network, image, 3)
+    SlidingWindow(window_vox=(6, 5), batch_vox=90)(network, image, 3)
     assert len(seen) == 4
     for number, window in enumerate(seen):
         assert torch.equal(window, image[..., number])
@@ -51,7 +51,7 @@ def test_a_network_of_stacks_sees_each_slice_as_the_crops_of_training_show_it(th
         seen.extend(windows.clone())
         return pointwise(windows)
 
-    window = SlidingWindow(window_vox=(6, 5), thickness=thickness, batch_size=3)
+    window = SlidingWindow(window_vox=(6, 5), thickness=thickness, batch_vox=90)
     found = window(network, image, 3)
     for k, stack in enumerate(seen):
         crop = cut_stack(
@@ -65,7 +65,7 @@ def test_a_network_of_stacks_sees_each_slice_as_the_crops_of_training_show_it(th
 
 def test_stacks_of_one_channel_take_no_memory_of_their_own():
     image = volume((6, 5, 40))
-    stacks = SlidingWindow(window_vox=(6, 5), thickness=5)._stacks(image)
+    stacks = SlidingWindow(window_vox=(6, 5), batch_vox=90, thickness=5)._stacks(image)
     assert stacks.shape == (40, 5, 6, 5)
     assert stacks.untyped_storage().nbytes() == 4 * 6 * 5 * (40 + 4)
 
@@ -77,7 +77,7 @@ def test_neighbors_are_averaged_under_a_gaussian():
         return torch.cat([ramp.expand_as(windows), torch.zeros_like(windows)], dim=1)
 
     image, window = torch.zeros(1, 6, 2, 2), (4, 2, 2)
-    found = SlidingWindow(window_vox=window)(network, image, 2)
+    found = SlidingWindow(window_vox=window, batch_vox=90)(network, image, 2)
     weight = compute_importance_map(window, mode="gaussian", sigma_scale=0.125).numpy()
     sums, weights = np.zeros((6, 2, 2)), np.zeros((6, 2, 2))
     for start in (0, 2):
@@ -95,9 +95,22 @@ def test_a_window_beyond_the_volume_is_centered_and_padded_as_a_crop_is():
         return pointwise(windows)
 
     image = volume((3, 4, 4))
-    SlidingWindow(window_vox=(6, 4, 4))(network, image, 3)
+    SlidingWindow(window_vox=(6, 4, 4), batch_vox=90)(network, image, 3)
     crop = cut(lambda *box: image[:, *box].numpy(), (3, 4, 4), [centered(3, 6), 0, 0], (6, 4, 4))
     np.testing.assert_array_equal(seen[0][0], crop)
+
+
+@pytest.mark.parametrize(("batch_vox", "at_once"), [(1, 1), (59, 1), (60, 2), (90, 3), (10**6, 4)])
+def test_as_many_windows_are_seen_at_once_as_there_may_be_voxels(batch_vox, at_once):
+    counts = []
+
+    def network(windows):
+        counts.append(len(windows))
+        return pointwise(windows)
+
+    SlidingWindow(window_vox=(6, 5), batch_vox=batch_vox)(network, volume((6, 5, 4)), 3)
+    assert max(counts) == at_once
+    assert sum(counts) == 4
 
 
 @pytest.mark.parametrize(
@@ -107,9 +120,10 @@ def test_a_window_beyond_the_volume_is_centered_and_padded_as_a_crop_is():
         ({"window_vox": (4, 0, 4)}, r"window_vox must be .* got \(4, 0, 4\)"),
         ({"window_vox": (4, 4), "thickness": 4}, "thickness must be an odd number of .* got 4"),
         ({"window_vox": (4, 4, 4), "thickness": 3}, r"\(4, 4, 4\) are blocks, which have no thick"),
+        ({"window_vox": (4, 4), "batch_vox": 0}, "batch_vox must be at least 1 voxel, got 0"),
         ({"window_vox": (4, 4), "overlap": 1.0}, r"overlap must be in \[0, 1\), got 1.0"),
     ],
 )
 def test_windows_that_cannot_be_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        SlidingWindow(**arguments)
+        SlidingWindow(**{"batch_vox": 90} | arguments)

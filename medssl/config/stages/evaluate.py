@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from medssl.config.schema import SILENT, Count, Device, Positive, Share, Tracker, config
+from medssl.config.schema import BATCH_VOX, SILENT, Count, Device, Positive, Share, Tracker, config
 
 __all__ = ["Evaluate"]
 
@@ -24,7 +24,7 @@ class Evaluate:
         split: Whose cases are scored.
         tolerance_mm: Distance between surfaces that NSD counts as agreement.
         window_overlap: Share by which neighboring windows overlap.
-        batch_size: Windows at once.
+        batch_vox: Voxels of all windows at once, which bounds the memory.
         confidence: Of the intervals.
         num_resamples: Bootstrap resamples.
         num_figures: Cases drawn, from the worst to the best.
@@ -39,7 +39,7 @@ class Evaluate:
     split: Literal["val", "test"] = "test"
     tolerance_mm: Positive = 1.0
     window_overlap: Share = 0.5
-    batch_size: Count = 4
+    batch_vox: Count = BATCH_VOX
     confidence: Share = 0.95
     num_resamples: Count = 10_000
     num_figures: Count = 3

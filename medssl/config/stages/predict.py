@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from medssl.config.schema import SILENT, Count, Device, Layout, Tracker, config
+from medssl.config.schema import BATCH_VOX, SILENT, Count, Device, Layout, Tracker, config
 
 __all__ = ["Predict"]
 
@@ -24,7 +24,7 @@ class Predict:
             Without one `<output>/private/key` is made.
         modality: DICOM's code, where the files do not say it; `CT` is windowed.
         window_overlap: Share by which neighboring windows overlap.
-        batch_size: Windows at once.
+        batch_vox: Voxels of all windows at once, which bounds the memory.
         device: Where to compute.
         precision: Of the network, in Fabric's words.
         tracker: Where the run is written down.
@@ -37,7 +37,7 @@ class Predict:
     key: Path | None = None
     modality: str | None = None
     window_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    batch_size: Count = 4
+    batch_vox: Count = BATCH_VOX
     device: Device = "auto"
     precision: str = "32-true"
     tracker: Tracker = SILENT

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from medssl.config.schema import SILENT, Count, Device, Natural, Share, Tracker, config
+from medssl.config.schema import BATCH_VOX, SILENT, Count, Device, Natural, Share, Tracker, config
 
 __all__ = ["PseudoLabel"]
 
@@ -17,7 +17,7 @@ class PseudoLabel:
         output: The folder to write: a manifest like that one, whose labels of the train split are
             people's where the model learned from these, and the model's for all other cases.
         window_overlap: Share by which neighboring windows overlap.
-        batch_size: Windows at once.
+        batch_vox: Voxels of all windows at once, which bounds the memory.
         num_figures: Cases drawn.
         device: Where to compute.
         precision: Of the network, in Fabric's words.
@@ -28,7 +28,7 @@ class PseudoLabel:
     manifest: Path
     output: Path
     window_overlap: Share = 0.5
-    batch_size: Count = 4
+    batch_vox: Count = BATCH_VOX
     num_figures: Natural = 3
     device: Device = "auto"
     precision: str = "32-true"
