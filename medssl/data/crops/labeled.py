@@ -6,6 +6,7 @@ not its place in the batch.
 """
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from medssl.errors import DataError
 __all__ = ["Labeled"]
 
 KEPT_VOXELS = 256
+KEPT_OPEN = 64  # volumes and labels, some 100 KB each
 
 
 class Labeled:
@@ -79,8 +81,8 @@ class Labeled:
         """Return the crop of case `row` in `epoch`."""
         epoch, row = draw
         case = self.manifest[row]
-        image = open_cached(self.root / case.image_uri)
-        label = open_cached(self.root / str(case.label_uri))
+        image = opened(self.root / case.image_uri)
+        label = opened(self.root / str(case.label_uri))
         key = (self.seed, epoch, case.digest)
         where = stream(*key)
         classes = self._foreground_of(row, case)
@@ -111,7 +113,7 @@ class Labeled:
     def _foreground_of(self, row: int, case: Case) -> list[Int[np.ndarray, "voxel 3"]]:
         """Return some voxels of each foreground class, the same whoever asks first."""
         if row not in self._foreground:
-            label = open_cached(self.root / str(case.label_uri))
+            label = opened(self.root / str(case.label_uri))
             classes = label.raw(*(slice(0, size) for size in label.shape))[0]
             # In blocks any voxel will do; a slice must be one that takes part.
             slices = None if self.spatial_dims == 3 else case.slices
@@ -137,3 +139,17 @@ def sampled_voxels(
             of_class = of_class[chosen.numpy()]
         samples.append(np.stack(np.unravel_index(of_class, label.shape), axis=1))
     return samples
+
+
+def opened(path: Path) -> Cached:
+    """Open a cached volume, or return the one that was opened before: few cases come often.
+
+    Raises:
+        DataError: If there is none, or it is damaged.
+    """
+    return _opened(path, path.stat().st_mtime_ns) if path.is_file() else open_cached(path)
+
+
+@lru_cache(maxsize=KEPT_OPEN)
+def _opened(path: Path, change_ns: int) -> Cached:
+    return open_cached(path)

@@ -1,9 +1,13 @@
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from medssl.data.cache import open_cached
+from medssl.data.crops import labeled
 from medssl.data.crops.labeled import KEPT_VOXELS, Labeled, sampled_voxels
 from medssl.data.manifest import Manifest
 from medssl.errors import DataError
@@ -114,3 +118,25 @@ def test_a_stack_has_the_neighbors_of_its_slice_as_channels_and_the_label_of_the
 def test_what_makes_no_stack_is_refused(cohort, crop_vox, thickness, line):
     with pytest.raises(ValueError, match=line):
         made(cohort, crop_vox, thickness=thickness)
+
+
+def test_a_volume_is_opened_once_unless_its_file_changes(cohort, tmp_path, monkeypatch):
+    root, opened = shutil.copytree(cohort.root, tmp_path / "cohort"), []
+
+    def counted(path):
+        opened.append(path)
+        return open_cached(path)
+
+    monkeypatch.setattr(labeled, "open_cached", counted)
+    source = Labeled(cohort.manifest, root, 0, crop_vox=(3, 3))
+    first = source[0, 1]
+    assert len(opened) == 2
+    assert torch.equal(source[0, 1].image, first.image)
+    assert len(opened) == 2
+    case = cohort.manifest[1]
+    os.utime(root / case.image_uri)
+    assert torch.equal(source[0, 1].image, first.image)
+    assert opened[2:] == [root / case.image_uri]
+    (root / case.image_uri).unlink()
+    with pytest.raises(DataError, match="expected a cached volume, there is no such file"):
+        source[0, 1]
