@@ -1,24 +1,33 @@
 """What pretraining steps on: the crops that the loader reads, and the views made of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from medssl.config.component import build
-from medssl.config.stages.pretrain import Pretrain
+from medssl.config.stages.pretrain import Pretrain, Target
 from medssl.data.augment import augment, augment_multi
 from medssl.data.balanced import Balanced
-from medssl.data.crops import Crops, CropSource, LabeledCrops, MultiCrops
+from medssl.data.crops import Crops, CropSource, GroupedCrops, LabeledCrops, MultiCrops
 from medssl.data.loading import Loader
 from medssl.data.manifest import Manifest
 from medssl.data.sampling import Epochs
-from medssl.data.views import LabeledViews, MultiViews, ViewOperation, Views
-from medssl.errors import ConfigError
+from medssl.data.views import GroupedViews, LabeledViews, MultiViews, ViewOperation, Views
+from medssl.errors import ConfigError, DataError
 from medssl.methods import Method
 from pipelines._progress import track
 
-VIEWS_OF = {Crops: Views, MultiCrops: MultiViews, LabeledCrops: LabeledViews}
+VIEWS_OF = {
+    GroupedCrops: GroupedViews,
+    Crops: Views,
+    MultiCrops: MultiViews,
+    LabeledCrops: LabeledViews,
+}
 
 
 def check_views(cfg: Pretrain, method: Method, source: CropSource) -> None:
@@ -29,6 +38,15 @@ def check_views(cfg: Pretrain, method: Method, source: CropSource) -> None:
     """
     wanted = get_type_hints(type(method).embed)["views"]
     made = VIEWS_OF[get_type_hints(type(source).__getitem__)["return"]]
+    if cfg.target is not None and made is Views:
+        made = GroupedViews
+    if made is not wanted and GroupedViews in (made, wanted):
+        is_missing = "takes targets and background" if made is Views else "takes no targets"
+        msg = (
+            f"method {cfg.method.name} {is_missing}: set target to what tells them (column, "
+            "equals), with crops of one size, for such methods, and leave it out for others"
+        )
+        raise ConfigError(msg)
     if made is not wanted:
         msg = (
             f"method {cfg.method.name} takes {wanted.__name__}, crops {cfg.crops.name} make "
@@ -49,20 +67,26 @@ class Batches:
 
     def __post_init__(self) -> None:
         self.draws(0)  # what cannot be drawn is refused before anything is written
+        if self.cfg.target is not None:
+            self.check_cases(f"target {self.cfg.target.column}")
+            _ = self.is_target
 
     @cached_property
     def operations(self) -> tuple[ViewOperation, ...]:
         """What makes views of crops, in order."""
         return tuple(build(operation) for operation in self.cfg.views)
 
-    def starting_at(self, step: int) -> Iterator[Crops | MultiCrops]:
+    def starting_at(self, step: int) -> Iterator[Crops | MultiCrops | GroupedCrops]:
         """Yield the crops of each step that is left, and show how far they are."""
         left = self.cfg.optim.num_steps - step
         yield from track(self.crops(step), total=left, label="pretrain", unit="steps")
 
-    def views(self, crops: Crops | MultiCrops) -> Views | MultiViews:
+    def views(self, crops: Crops | MultiCrops | GroupedCrops) -> Views | MultiViews | GroupedViews:
         """Return the augmented views of a batch on the device."""
         plain_views = self.cfg.plain_views
+        if isinstance(crops, GroupedCrops):
+            views = augment(self.on_device(crops.crops), self.operations, plain_views=plain_views)
+            return GroupedViews(views, self.fabric.to_device(crops.is_target))
         if isinstance(crops, MultiCrops):
             both = MultiCrops(*map(self.on_device, crops))
             return augment_multi(both, self.operations, plain_views=plain_views)
@@ -76,9 +100,48 @@ class Batches:
         }
         return Crops(**moved)
 
-    def crops(self, step: int) -> Iterable[Crops | MultiCrops]:
+    def crops(self, step: int) -> Iterable[Crops | MultiCrops | GroupedCrops]:
         """Return this rank's share of each batch that is left."""
-        return Loader(self.source, self.draws(step), num_workers=self.cfg.num_workers)
+        loaded = Loader(self.source, self.draws(step), num_workers=self.cfg.num_workers)
+        if self.cfg.target is None:
+            return loaded
+        return map(self.grouped, self.draws(step), loaded)
+
+    def grouped(self, draws: Sequence[tuple[int, int]], crops: Crops) -> GroupedCrops:
+        """Return the crops of drawn cases, and which of them are targets.
+
+        Raises:
+            DataError: If either group is missing.
+        """
+        target = cast(Target, self.cfg.target)
+        drawn = self.is_target[[row for _, row in draws]]
+        if not (drawn.any() and (~drawn).any()):
+            msg = (
+                f"a batch of {len(drawn)} cases has {int(drawn.sum())} targets ({target.column} "
+                f"{target.equals}), and needs targets and background: set balanced_by to "
+                f"{target.column}, or optim.batch_size higher"
+            )
+            raise DataError(msg)
+        return GroupedCrops(crops, drawn[crops.volume])
+
+    @cached_property
+    def is_target(self) -> Bool[Tensor, "case"]:
+        """Which cases of the manifest are targets.
+
+        Raises:
+            DataError: If none are, or all.
+        """
+        target = cast(Target, self.cfg.target)
+        texts = self.manifest.table[target.column].to_pylist()
+        found = torch.tensor([text == target.equals for text in texts])
+        if found.any() and (~found).any():
+            return found
+        known = sorted({str(text) for text in texts})
+        msg = (
+            f"target: expected cases of {target.column} {target.equals!r} and others, got "
+            f"{int(found.sum())} of {len(found)}; there are {known}"
+        )
+        raise DataError(msg)
 
     def draws(self, step: int) -> Epochs | Balanced:
         """Return which cases they are of."""
@@ -95,16 +158,26 @@ class Batches:
         )
         if cfg.balanced_by is None:
             return epochs
-        if len(self.source.subjects) != len(self.manifest):
-            msg = (
-                f"balanced_by {cfg.balanced_by} counts cases, the crops {cfg.crops.name} have "
-                f"{len(self.source.subjects)} items of {len(self.manifest)} cases; have an item a "
-                "case, or leave balanced_by out"
-            )
-            raise ConfigError(msg)
+        self.check_cases(f"balanced_by {cfg.balanced_by}")
         return Balanced(self.manifest, cfg.balanced_by, epochs)
 
+    def check_cases(self, key: str) -> None:
+        """Refuse a key that counts cases where the crops count something else.
 
-def by_size(views: Views | MultiViews) -> list[Views]:
+        Raises:
+            ConfigError: If they do.
+        """
+        rows = len(self.source.subjects)
+        if rows != len(self.manifest):
+            msg = (
+                f"{key} counts cases, the crops {self.cfg.crops.name} have {rows} items of "
+                f"{len(self.manifest)} cases; have an item a case, or leave {key.split()[0]} out"
+            )
+            raise ConfigError(msg)
+
+
+def by_size(views: Views | MultiViews | GroupedViews) -> list[Views]:
     """Return views by size, global ones first."""
+    if isinstance(views, GroupedViews):
+        return [views.views]
     return [*views] if isinstance(views, MultiViews) else [views]

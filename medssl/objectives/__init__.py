@@ -96,6 +96,32 @@ class MatchingObjective(Protocol):
 
 
 @runtime_checkable
+class SeparationObjective(Protocol):
+    """An objective on two codes of items of two groups, in two views, row by row.
+
+    A member may leave out any of the arguments; a method hands over those it names.
+
+    Attributes:
+        constant: The salient code of the background, along each axis.
+    """
+
+    constant: float
+
+    def __call__(
+        self,
+        common_a: Float[Tensor, "item common"],
+        common_b: Float[Tensor, "item common"],
+        salient_a: Float[Tensor, "item salient"],
+        salient_b: Float[Tensor, "item salient"],
+        is_target: Bool[Tensor, "item"],
+        past_common: Float[Tensor, "past common"],
+        past_salient: Float[Tensor, "past salient"],
+    ) -> Loss:
+        """Compare views a and b of targets and background, and with codes of earlier batches."""
+        ...
+
+
+@runtime_checkable
 class RegionObjective(Protocol):
     """An objective on the same regions in two feature maps of each item, row by row.
 

@@ -9,8 +9,6 @@ Uniformity on the Hypersphere", ICML 2020, arXiv:2005.10242; Louiset, Duchesnay,
 arXiv:2402.11928.
 """
 
-import math
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -38,12 +36,16 @@ def log_kernel(
 ) -> Float[Tensor, "item other"]:
     """Return the logarithm of the kernel; the first others are the items themselves, at exactly 0.
 
-    Other codes that are equal are within rounding of 0, and never above it.
+    Codes that are equal are within rounding of 0, and never above it. Others of nan are nobody's:
+    they are infinitely far, and no estimate counts them.
     """
+    nobody = others.isnan().any(dim=1)
+    others = others.nan_to_num()
     norms, other_norms = (each.square().sum(dim=1) for each in (codes, others))
     apart = norms[:, None] + other_norms - 2 * codes @ others.T
     itself = torch.eye(*apart.shape, dtype=torch.bool, device=apart.device)
-    return -apart.clamp(min=0).masked_fill(itself, 0) / (2 * tau)
+    log_k = -apart.clamp(min=0).masked_fill(itself, 0) / (2 * tau)
+    return log_k.masked_fill(nobody, -torch.inf)
 
 
 def uniformity(log_k: Float[Tensor, "item other"]) -> Float[Tensor, ""]:
@@ -58,12 +60,12 @@ def uniformity(log_k: Float[Tensor, "item other"]) -> Float[Tensor, ""]:
         raise ValueError(msg)
     itself = torch.eye(items, others, dtype=torch.bool, device=log_k.device)
     pairs = log_k.masked_fill(itself, -torch.inf)
-    return pairs.flatten().logsumexp(dim=0) - math.log(items * (others - 1))
+    return pairs.flatten().logsumexp(dim=0) - _known(pairs).sum().log()
 
 
 def negative_entropy(log_k: Float[Tensor, "item other"]) -> Float[Tensor, ""]:
     """Return the mean of the logarithm of each item's mean kernel, that with itself counted."""
-    return log_k.logsumexp(dim=1).mean() - math.log(log_k.shape[1])
+    return (log_k.logsumexp(dim=1) - _known(log_k).sum(dim=1).log()).mean()
 
 
 def shared_information(
@@ -76,3 +78,7 @@ def shared_information(
     """
     apart = negative_entropy(log_k_of_one) + negative_entropy(log_k_of_other)
     return negative_entropy(log_k_of_one + log_k_of_other) - apart
+
+
+def _known(log_k: Float[Tensor, "item other"]) -> Float[Tensor, "item other"]:
+    return log_k.isneginf().logical_not().to(log_k.dtype)

@@ -79,7 +79,8 @@ class SepCLR(nn.Module):
             salient_a: Of the first view; not normalized.
             salient_b: Of the second.
             is_target: Which items are of the target group.
-            past_common: Codes of earlier batches, normalized, without gradient.
+            past_common: Codes of earlier batches, normalized, without gradient; rows of nan are
+                nobody's.
             past_salient: The same items', the background's at the constant.
 
         Terms of a group that is missing are 0.
@@ -102,10 +103,10 @@ class SepCLR(nn.Module):
             terms["joint_entropy"] = self.joint_entropy * _mean(negative_entropy, joint)
         with torch.no_grad():
             shared = [shared_information(c, s) for c, s in zip(log_c, log_s, strict=True)]
-            is_silent = torch.cat([~is_target, (past_salient == self.constant).all(dim=1)])
+            above = salient_uniformity - self.floor(is_target, past_salient)
             notes = {
                 "shared_information": torch.stack(shared).mean(),
-                "salient_uniformity_above_floor": salient_uniformity - floor(~is_target, is_silent),
+                "salient_uniformity_above_floor": above,
             }
         return Loss(terms, notes)
 
@@ -128,14 +129,15 @@ class SepCLR(nn.Module):
             [salient_a, salient_b],
         )
 
-
-def floor(
-    is_silent: Bool[Tensor, "item"], other_is_silent: Bool[Tensor, "other"]
-) -> Float[Tensor, ""]:
-    """Return the least that the salient code's uniformity can be: background pairs never part."""
-    pairs = len(is_silent) * (len(other_is_silent) - 1)
-    silent = is_silent.sum() * (other_is_silent.sum() - 1)
-    return (silent / pairs).log()
+    def floor(
+        self, is_target: Bool[Tensor, "item"], past_salient: Float[Tensor, "past salient"]
+    ) -> Float[Tensor, ""]:
+        """Return the least that the salient code's uniformity can be: silent pairs never part."""
+        silent = (~is_target).sum()
+        silent_past = (past_salient == self.constant).all(dim=1).sum()
+        past = past_salient.isnan().any(dim=1).logical_not().sum()
+        pairs = len(is_target) * (len(is_target) - 1 + past)
+        return (silent * (silent - 1 + silent_past) / pairs).log()
 
 
 def _mean(term: Callable[[Tensor], Tensor], views: list[Tensor]) -> Float[Tensor, ""]:

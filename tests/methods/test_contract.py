@@ -1,6 +1,7 @@
 """What every self-supervised method keeps, found by its file, under every objective that fits it.
 
-A method is self-supervised if it takes `Views` or `MultiViews`. A new one is tested unasked.
+A method is self-supervised if it takes `Views`, `MultiViews` or `GroupedViews`. A new one is tested
+unasked.
 """
 
 import inspect
@@ -13,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from unmoved import unmoved
 
 from medssl import lookup
-from medssl.data.views import MultiViews, Views
+from medssl.data.views import GroupedViews, MultiViews, Views
 from medssl.errors import ConfigError
 from medssl.methods import Method
 from medssl.models.decoders import Decoder
@@ -24,9 +25,13 @@ from medssl.models.encoders.unet import UNet
 FAMILY = "medssl.methods"
 
 
+TAKEN = (Views, MultiViews, GroupedViews)
+EXPORTED = {"encoder", "decoder", "salient_encoder", "common_code", "salient_code"}
+
+
 def self_supervised():
     for name in lookup.names(FAMILY):
-        if get_type_hints(lookup.find(FAMILY, name).embed).get("views") in (Views, MultiViews):
+        if get_type_hints(lookup.find(FAMILY, name).embed).get("views") in TAKEN:
             yield name
 
 
@@ -99,13 +104,18 @@ def views(method):
         volume = torch.arange(4).repeat_interleave(2)
         return Views(images, volume, torch.arange(2).repeat(4), volume + 7, *unmoved(images))
 
-    if get_type_hints(type(method).embed)["views"] is MultiViews:
+    wanted = get_type_hints(type(method).embed)["views"]
+    if wanted is MultiViews:
         return MultiViews(of_size(2, 16), of_size(3, 8))
+    if wanted is GroupedViews:
+        return GroupedViews(of_size(3, 16), torch.arange(8) % 2 == 1)
     return of_size(3, 16)
 
 
-def each(views, change):
+def each(views, change, change_flags=lambda flags: flags):
     """Return views of which those of each size are changed."""
+    if isinstance(views, GroupedViews):
+        return GroupedViews(change(views.views), change_flags(views.is_target))
     return MultiViews(*map(change, views)) if isinstance(views, MultiViews) else change(views)
 
 
@@ -119,7 +129,7 @@ def test_it_is_a_method_with_an_encoder_that_it_exports(method):
     assert isinstance(method, Method)
     exports = method.exports()
     assert exports["encoder"] is method.encoder
-    assert exports.keys() <= {"encoder", "decoder"}
+    assert exports.keys() <= EXPORTED
 
 
 def test_its_call_compares_what_it_embeds(method, views):
@@ -138,7 +148,7 @@ def test_an_item_is_embedded_alone(method, views):
         of_views = {k: getattr(views, k)[:, 2:3] for k in ("images", "matrix", "bend")}
         return views._replace(**items, **of_views)
 
-    alone = each(views, third)
+    alone = each(views, third, lambda flags: flags[2:3])
     pairs = zip(method.embed(alone), method.embed(views), strict=True)
     for one, other in (pair for pair in pairs if pair[0] is not None):
         axis = 0 if len(one) == 1 else 1
@@ -175,7 +185,9 @@ def test_a_step_runs_on_a_gpu_that_need_not_be_there(method, views):
             for name, tensor in (*method.named_parameters(), *method.named_buffers())
         }
         moved = each(
-            views, lambda views: Views(*(mode.from_tensor(part).to("cuda") for part in views))
+            views,
+            lambda views: Views(*(mode.from_tensor(part).to("cuda") for part in views)),
+            lambda flags: mode.from_tensor(flags).to("cuda"),
         )
         loss = torch.func.functional_call(method, state, (moved,))
     assert {term.device.type for term in loss.terms.values()} == {"cuda"}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from medssl.config.schema import (
     SILENT,
+    Column,
     Count,
     Crops,
     Decoder,
@@ -41,6 +42,19 @@ class Init:
 
 
 @config
+class Target:
+    """Which cases are of the target group; all others are of the background.
+
+    Args:
+        column: Of the manifest.
+        equals: What the targets have there.
+    """
+
+    column: Column
+    equals: str
+
+
+@config
 class Pretrain:
     """Pretrain networks on the train split of a cached manifest.
 
@@ -53,6 +67,8 @@ class Pretrain:
         views: Operations that make views of them, in order; computed on the device.
         balanced_by: Column of the manifest (`group`, `site`) of each of whose values a batch holds
             as many cases; without one, cases come as they are shuffled.
+        target: Which cases are targets, for methods that tell these from a background; batches
+            need both, so `balanced_by` is to name the same column.
         plain_views: So many of the views stay as they were cut.
         encoder: The backbone; left out where `init` brings one.
         decoder: What some methods train on top of it; left out where `init` brings one.
@@ -75,6 +91,7 @@ class Pretrain:
     crops: Crops
     views: Views
     balanced_by: str | None = None
+    target: Target | None = None
     plain_views: Natural = 0
     encoder: Encoder | None = None
     decoder: Decoder | None = None

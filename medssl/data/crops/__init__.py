@@ -53,6 +53,18 @@ class MultiCrops(NamedTuple):
     local_crops: Crops
 
 
+class GroupedCrops(NamedTuple):
+    """Pieces of cases of two groups.
+
+    Args:
+        crops: The pieces.
+        is_target: Which items are of the target group, and not of the background.
+    """
+
+    crops: Crops
+    is_target: Bool[Tensor, "item"]
+
+
 class LabeledCrops(NamedTuple):
     """Pieces of several cases with their labels; class 0 is the background.
 
@@ -89,8 +101,10 @@ class CropSource(Protocol):
         ...
 
 
-def num_crops(pieces: Pieces) -> int:
+def num_crops(pieces: Pieces | GroupedCrops) -> int:
     """Return how many crops there are, of all sizes."""
+    if isinstance(pieces, GroupedCrops):
+        return num_crops(pieces.crops)
     if isinstance(pieces, MultiCrops):
         return sum(map(num_crops, pieces))
     return pieces.seed.numel()

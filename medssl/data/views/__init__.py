@@ -52,6 +52,18 @@ class MultiViews(NamedTuple):
     local_views: Views
 
 
+class GroupedViews(NamedTuple):
+    """Views of items of two groups.
+
+    Args:
+        views: Of the items.
+        is_target: Which items are of the target group, and not of the background.
+    """
+
+    views: Views
+    is_target: Bool[Tensor, "item"]
+
+
 class LabeledViews(NamedTuple):
     """Augmented crops with their labels, as supervised methods take them.
 

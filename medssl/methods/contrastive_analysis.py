@@ -1,0 +1,143 @@
+"""Contrastive analysis: a common and a salient code of each item, of targets and of a background.
+
+Serves every `SeparationObjective`; with `sep_clr` it is SepCLR.
+
+Source: Louiset, Duchesnay, Grigis, Gori, "Separating common from salient patterns with Contrastive
+Representation Learning", ICLR 2024, arXiv:2402.11928.
+Code: neurospin-projects/2024_rlouiset_sep_clr@0e40bff.
+Departs from the paper: both encoders start from the same weights, as the authors' do where these
+come from ImageNet; projectors have no batch statistics; codes of earlier batches may be kept, for
+batches of volumes are small; a shared encoder under two codes is an option, and not the paper's.
+"""
+
+import copy
+from typing import Literal, NamedTuple, cast
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medssl.data.views import GroupedViews
+from medssl.distributed import gather
+from medssl.methods import taken
+from medssl.models.codes import Code
+from medssl.models.encoders import Encoder
+from medssl.objectives import Loss, SeparationObjective
+
+__all__ = ["ContrastiveAnalysis"]
+
+
+class Features(NamedTuple):
+    """Projections of both codes in two views of each item, and which items are targets."""
+
+    common_a: Float[Tensor, "item common"]
+    common_b: Float[Tensor, "item common"]
+    salient_a: Float[Tensor, "item salient"]
+    salient_b: Float[Tensor, "item salient"]
+    is_target: Bool[Tensor, "item"]
+
+
+class ContrastiveAnalysis(nn.Module):
+    """Two encoders, or one, and a code on top of each.
+
+    Args:
+        encoder: That of the common code, which diagnostics look at.
+        objective: Compares the codes.
+        trunk: Whether the salient code has an encoder of its own (`separate`, the paper's), or
+            both are made of one (`shared`), which halves memory and ties their balance.
+        common_dim: Numbers of the common code.
+        salient_dim: Numbers of the salient one.
+        hidden_dim: Width of the projectors' hidden layer.
+        queue: How many items of earlier batches the items are kept apart from, too.
+    """
+
+    past_common: Tensor
+    past_salient: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        objective: SeparationObjective,
+        trunk: Literal["separate", "shared"] = "separate",
+        common_dim: int = 32,
+        salient_dim: int = 32,
+        hidden_dim: int = 128,
+        queue: int = 0,
+    ) -> None:
+        super().__init__()
+        if queue < 0:
+            msg = f"queue must be 0 or more items, got {queue}"
+            raise ValueError(msg)
+        self.encoder, self.objective, self.trunk = encoder, objective, trunk
+        if trunk == "separate":
+            self.own_encoder = copy.deepcopy(cast(nn.Module, encoder))
+        channels = encoder.channels[-1]
+        self.common = Code(channels, common_dim, hidden_dim)
+        self.salient = Code(channels, salient_dim, hidden_dim)
+        self.takes = taken(objective)
+        # Rows of nan are nobody's, until there have been enough items.
+        self.register_buffer("past_common", torch.full((queue, common_dim), torch.nan))
+        self.register_buffer("past_salient", torch.full((queue, salient_dim), torch.nan))
+        self._latest: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def salient_encoder(self) -> Encoder:
+        """The encoder that the salient code is made of."""
+        return cast(Encoder, self.own_encoder) if self.trunk == "separate" else self.encoder
+
+    def embed(self, views: GroupedViews) -> Features:
+        """Encode the first two views of each item by both."""
+        images = views.views.images[:2]
+        if len(images) < 2:
+            msg = f"ContrastiveAnalysis compares 2 views of each item, got {len(images)}"
+            raise ValueError(msg)
+        flat = images.flatten(0, 1)
+        maps = self.encoder(flat)
+        own = maps if self.trunk == "shared" else self.salient_encoder(flat)
+        common_a, common_b = self.common.project(_pooled(maps)).chunk(2)
+        salient_a, salient_b = self.salient.project(_pooled(own)).chunk(2)
+        return Features(common_a, common_b, salient_a, salient_b, views.is_target)
+
+    def compare(self, features: Features) -> Loss:
+        """Hand the objective what it takes of all ranks' features, and of earlier ones."""
+        gathered = Features(*map(gather, features))
+        offered = gathered._asdict() | {
+            "past_common": self.past_common,
+            "past_salient": self.past_salient,
+        }
+        self._latest = self.kept(gathered)
+        return self.objective(**{name: offered[name] for name in self.takes})
+
+    def kept(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Return the codes that later batches are kept apart from, the background's silenced."""
+        common = functional.normalize(features.common_a.detach().float(), dim=1)
+        silent = ~features.is_target[:, None]
+        return common, features.salient_a.detach().float().masked_fill(
+            silent, self.objective.constant
+        )
+
+    def forward(self, views: GroupedViews) -> Loss:
+        """Return the loss of one batch of view pairs."""
+        return self.compare(self.embed(views))
+
+    def after_step(self, progress: float) -> None:
+        """Let the codes of the step's items take the place of the oldest."""
+        if self._latest is None:
+            return
+        for past, new in zip((self.past_common, self.past_salient), self._latest, strict=True):
+            past.copy_(torch.cat([new, past])[: len(past)])
+
+    def exports(self) -> dict[str, nn.Module]:
+        """Return both encoders and codes."""
+        return {
+            "encoder": cast(nn.Module, self.encoder),
+            "salient_encoder": cast(nn.Module, self.salient_encoder),
+            "common_code": self.common,
+            "salient_code": self.salient,
+        }
+
+
+def _pooled(maps: tuple[Tensor, ...]) -> Float[Tensor, "image channel"]:
+    return maps[-1].flatten(2).mean(2)
