@@ -1,10 +1,11 @@
 """What pretraining steps on: the crops that the loader reads, and the views made of them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast, get_type_hints
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -12,8 +13,8 @@ from torch import Tensor
 from medssl.config.component import build
 from medssl.config.stages.pretrain import Pretrain, Target
 from medssl.data.augment import augment, augment_multi
-from medssl.data.balanced import Balanced
-from medssl.data.crops import Crops, CropSource, GroupedCrops, LabeledCrops, MultiCrops
+from medssl.data.balanced import Balanced, rows_by_group
+from medssl.data.crops import Crops, CropSource, GroupedCrops, LabeledCrops, MultiCrops, grouped
 from medssl.data.loading import Loader
 from medssl.data.manifest import Manifest
 from medssl.data.sampling import Epochs
@@ -21,6 +22,7 @@ from medssl.data.views import GroupedViews, LabeledViews, MultiViews, ViewOperat
 from medssl.errors import ConfigError, DataError
 from medssl.methods import Method
 from pipelines._progress import track
+from pipelines._properties import texts
 
 VIEWS_OF = {
     GroupedCrops: GroupedViews,
@@ -43,8 +45,9 @@ def check_views(cfg: Pretrain, method: Method, source: CropSource) -> None:
     if made is not wanted and GroupedViews in (made, wanted):
         is_missing = "takes targets and background" if made is Views else "takes no targets"
         msg = (
-            f"method {cfg.method.name} {is_missing}: set target to what tells them (column, "
-            "equals), with crops of one size, for such methods, and leave it out for others"
+            f"method {cfg.method.name} {is_missing}: set target to what tells them (column "
+            "or attribute, equals), with crops of one size, for such methods; for others leave it "
+            "out"
         )
         raise ConfigError(msg)
     if made is not wanted:
@@ -67,9 +70,6 @@ class Batches:
 
     def __post_init__(self) -> None:
         self.draws(0)  # what cannot be drawn is refused before anything is written
-        if self.cfg.target is not None:
-            self.check_cases(f"target {self.cfg.target.column}")
-            _ = self.is_target
 
     @cached_property
     def operations(self) -> tuple[ViewOperation, ...]:
@@ -105,41 +105,24 @@ class Batches:
         loaded = Loader(self.source, self.draws(step), num_workers=self.cfg.num_workers)
         if self.cfg.target is None:
             return loaded
-        return map(self.grouped, self.draws(step), loaded)
-
-    def grouped(self, draws: Sequence[tuple[int, int]], crops: Crops) -> GroupedCrops:
-        """Return the crops of drawn cases, and which of them are targets.
-
-        Raises:
-            DataError: If either group is missing.
-        """
-        target = cast(Target, self.cfg.target)
-        drawn = self.is_target[[row for _, row in draws]]
-        if not (drawn.any() and (~drawn).any()):
-            msg = (
-                f"a batch of {len(drawn)} cases has {int(drawn.sum())} targets ({target.column} "
-                f"{target.equals}), and needs targets and background: set balanced_by to "
-                f"{target.column}, or optim.batch_size higher"
-            )
-            raise DataError(msg)
-        return GroupedCrops(crops, drawn[crops.volume])
+        drawn = (self.is_target[[row for _, row in batch]] for batch in self.draws(step))
+        return map(grouped, loaded, drawn)
 
     @cached_property
     def is_target(self) -> Bool[Tensor, "case"]:
         """Which cases of the manifest are targets.
 
         Raises:
-            DataError: If none are, or all.
+            DataError: If none are, or all, or one does not say.
         """
         target = cast(Target, self.cfg.target)
-        texts = self.manifest.table[target.column].to_pylist()
-        found = torch.tensor([text == target.equals for text in texts])
+        said = texts_of(self.manifest, target)
+        found = torch.tensor([text == target.equals for text in said])
         if found.any() and (~found).any():
             return found
-        known = sorted({str(text) for text in texts})
         msg = (
-            f"target: expected cases of {target.column} {target.equals!r} and others, got "
-            f"{int(found.sum())} of {len(found)}; there are {known}"
+            f"target: expected cases of {target.column or target.attribute} {target.equals!r} and "
+            f"others, got {int(found.sum())} of {len(found)}; there are {sorted(set(said))[:8]}"
         )
         raise DataError(msg)
 
@@ -156,10 +139,14 @@ class Batches:
             rank=self.fabric.global_rank,
             num_ranks=self.fabric.world_size,
         )
-        if cfg.balanced_by is None:
-            return epochs
-        self.check_cases(f"balanced_by {cfg.balanced_by}")
-        return Balanced(self.manifest, cfg.balanced_by, epochs)
+        if cfg.target is not None:
+            self.check_cases("target")
+            groups = {"background": ~self.is_target, "target": self.is_target}
+            return Balanced({k: np.flatnonzero(of.numpy()) for k, of in groups.items()}, epochs)
+        if cfg.balanced_by is not None:
+            self.check_cases(f"balanced_by {cfg.balanced_by}")
+            return Balanced(rows_by_group(self.manifest, cfg.balanced_by), epochs)
+        return epochs
 
     def check_cases(self, key: str) -> None:
         """Refuse a key that counts cases where the crops count something else.
@@ -174,6 +161,24 @@ class Batches:
                 f"{len(self.manifest)} cases; have an item a case, or leave {key.split()[0]} out"
             )
             raise ConfigError(msg)
+
+
+def texts_of(manifest: Manifest, target: Target) -> list[str]:
+    """Return what each case says where targets are told.
+
+    Raises:
+        DataError: If one says nothing.
+    """
+    if target.column is None:
+        return texts(manifest, cast(str, target.attribute))
+    found = manifest.table[target.column].to_pylist()
+    if None in found:
+        msg = (
+            f"target: {found.count(None)} of {len(found)} cases say no {target.column}, the first "
+            f"{manifest[found.index(None)].case_id}; leave these out of the manifest"
+        )
+        raise DataError(msg)
+    return found
 
 
 def by_size(views: Views | MultiViews | GroupedViews) -> list[Views]:

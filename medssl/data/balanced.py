@@ -6,7 +6,7 @@ Source: the balanced groups that contrastive analysis is trained on, as in Louis
 "SepCLR", ICLR 2024.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Int
@@ -24,18 +24,17 @@ class Balanced:
     A subject with cases in two groups may be met in both.
 
     Args:
-        manifest: The cases.
-        column: The text in a manifest's column that says which group a case is of.
+        rows: The cases of each group.
         epochs: The same run without groups.
     """
 
-    def __init__(self, manifest: Manifest, column: str, epochs: Epochs) -> None:
-        self.rows = _rows_by_group(manifest, column)
+    def __init__(self, rows: Mapping[str, Int[np.ndarray, "case"]], epochs: Epochs) -> None:
+        self.rows = rows
         share, over = divmod(epochs.batch_size, len(self.rows))
         if over or share % epochs.num_ranks:
             msg = (
-                f"batch_size must be a multiple of the {len(self.rows)} groups {[*self.rows]} that "
-                f"{column} names, times {epochs.num_ranks} processes, got {epochs.batch_size}"
+                f"batch_size must be a multiple of the {len(self.rows)} groups {[*self.rows]}, "
+                f"times {epochs.num_ranks} processes, got {epochs.batch_size}"
             )
             raise ConfigError(msg)
         self.epochs = [
@@ -56,7 +55,7 @@ class Balanced:
             ]
 
 
-def _rows_by_group(manifest: Manifest, column: str) -> dict[str, Int[np.ndarray, "case"]]:
+def rows_by_group(manifest: Manifest, column: str) -> dict[str, Int[np.ndarray, "case"]]:
     """Return the rows of each group, in the order of the groups' names.
 
     Raises:

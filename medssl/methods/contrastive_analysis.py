@@ -49,7 +49,8 @@ class ContrastiveAnalysis(nn.Module):
         common_dim: Numbers of the common code.
         salient_dim: Numbers of the salient one.
         hidden_dim: Width of the projectors' hidden layer.
-        queue: How many items of earlier batches the items are kept apart from, too.
+        queue: How many items of earlier batches the items are kept apart from, too; if it is no
+            multiple of the batch size, which of the oldest go first depends on their order.
     """
 
     past_common: Tensor
@@ -130,10 +131,11 @@ class ContrastiveAnalysis(nn.Module):
             past.copy_(torch.cat([new, past])[: len(past)])
 
     def exports(self) -> dict[str, nn.Module]:
-        """Return both encoders and codes."""
+        """Return the codes and their encoders; a shared one is there once."""
+        own = {"salient_encoder": self.own_encoder} if self.trunk == "separate" else {}
         return {
             "encoder": cast(nn.Module, self.encoder),
-            "salient_encoder": cast(nn.Module, self.salient_encoder),
+            **own,
             "common_code": self.common,
             "salient_code": self.salient,
         }

@@ -3,7 +3,7 @@ from itertools import chain
 
 import pytest
 
-from medssl.data.balanced import Balanced
+from medssl.data.balanced import Balanced, rows_by_group
 from medssl.data.manifest import Case, Manifest
 from medssl.data.sampling import Epochs
 from medssl.errors import ConfigError, DataError
@@ -28,7 +28,8 @@ def cohort(groups, subjects=None):
 
 def balanced(manifest, num_steps, batch_size, seed=0, column="group", **more):
     subjects = manifest.codes("subject_id")
-    return Balanced(manifest, column, Epochs(subjects, num_steps, batch_size, seed, **more))
+    rows = rows_by_group(manifest, column)
+    return Balanced(rows, Epochs(subjects, num_steps, batch_size, seed, **more))
 
 
 GROUPS = ["target", *["background"] * 9, "target", "target"]

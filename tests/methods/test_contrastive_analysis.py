@@ -55,6 +55,7 @@ def test_each_code_has_an_encoder_of_its_own():
 def test_a_shared_trunk_is_one_encoder_under_both_codes():
     method = made(trunk="shared")
     assert method.salient_encoder is method.encoder
+    assert "salient_encoder" not in method.exports()  # of one set of weights one copy is kept
     assert not any(name.startswith("own_encoder") for name, _ in method.named_parameters())
     features = method.embed(batch())
     (gradient,) = torch.autograd.grad(

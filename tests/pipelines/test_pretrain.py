@@ -28,6 +28,7 @@ from medssl.errors import ConfigError, DataError
 from medssl.models.export import load_part, read_card
 from pipelines import pretrain as stage
 from pipelines.__main__ import main
+from pipelines._batches import Batches
 from pipelines._training import lasting
 
 SHAPE = (20, 18, 16)
@@ -43,6 +44,11 @@ TINY = {
     "log_every": 1,
     "diagnose_every": 2,
     "save_every": 2,
+}
+SEP_CLR = {"name": "contrastive_analysis", "objective": {"name": "sep_clr"}}
+SEPARATING = {
+    "method": SEP_CLR | {"queue": 8},
+    "target": {"column": "group", "equals": "target"},
 }
 
 
@@ -202,7 +208,7 @@ CHAINS += [["slices_all_planes"], ["balanced_groups"], ["multi_crop"], ["mr_stro
 CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
 CHAINS += [["global_slices", "local_partition_slices"], ["rotation_slices"], ["inpainting_slices"]]
 CHAINS += [["context_restoration_slices"], ["lvm_med"], ["lvm_med_slices"], ["mixed_slices"]]
-CHAINS += [["hippocampus_global", "hippocampus_local"], ["lidc_slices"]]
+CHAINS += [["hippocampus_global", "hippocampus_local"], ["lidc_slices"], ["sep_clr"]]
 
 
 BALANCED = ("lvm_med_slices", "mixed_slices")  # by modality, of which the phantom has one
@@ -279,6 +285,44 @@ def test_stage_2_starts_from_the_export_of_stage_1_and_trains_a_decoder(cache, c
     assert {"train/local/regions", "representation/rank_me"} <= names
 
 
+def test_targets_and_background_give_two_codes_that_the_export_keeps(cache):
+    output = pretrain(cache, "export", **SEPARATING)
+    parts = ["common_code", "encoder", "salient_code", "salient_encoder"]
+    assert read_card(output)["parts"] == parts
+    assert {key.split(".")[0] for key in weights(output)} == set(parts)
+    names = {row["name"] for row in history(output)}
+    assert {"train/background", "train/joint_entropy", "train/shared_information"} <= names
+    shared = pretrain(cache, "shared", **SEPARATING | {"method": SEP_CLR | {"trunk": "shared"}})
+    assert read_card(shared)["parts"] == ["common_code", "encoder", "salient_code"]
+
+
+def test_the_items_of_a_batch_are_told_apart_by_their_cases(cache):
+    path, _ = write_config(cache, **SEPARATING)
+    cfg = load(Pretrain, path)
+    manifest = stage.train_cases(cfg)
+    source = build(cfg.crops, manifest, cache, cfg.seed)
+    batches = Batches(cfg, stage.start_ranks(cfg), manifest, source)
+    groups = manifest.table["group"].to_pylist()
+    for draws, grouped in zip(batches.draws(0), batches.crops(0), strict=True):
+        expected = [groups[row] == "target" for _, row in draws]
+        assert grouped.is_target.tolist() == expected
+        assert sum(expected) == 2
+        alone = [source[draw].image for draw in draws]
+        assert torch.equal(grouped.crops.image, torch.cat(alone))
+
+
+def test_targets_are_told_by_an_attribute_as_by_a_column(cache):
+    by_column = weights(pretrain(cache, "column", **SEPARATING))
+    path = cache / "manifest.parquet"
+    cases = [
+        replace(case, group=None, attributes={"Diagnosis": case.group})
+        for case in read_manifest(path)
+    ]
+    write_manifest(Manifest.of(cases), path)
+    own = SEPARATING | {"target": {"attribute": "Diagnosis", "equals": "target"}}
+    assert same(weights(pretrain(cache, "attribute", **own)), by_column)
+
+
 def test_a_later_export_lists_whom_the_earlier_one_saw(cache):
     first = pretrain(cache, "first")
     table = pq.read_table(cache / "manifest.parquet")
@@ -312,6 +356,40 @@ def test_a_later_export_lists_whom_the_earlier_one_saw(cache):
             r"multi_crop takes MultiViews, crops random make Views; of",
         ),
         (["balanced_by=shape"], r"balanced_by: expected a column of text, one of .*'group'"),
+        (["target={column: group, equals: target}"], r"joint_embedding takes no targets: set targ"),
+        (
+            [f"method={json.dumps(SEP_CLR)}"],
+            r"contrastive_analysis takes targets and background: set target",
+        ),
+        (
+            [f"method={json.dumps(SEP_CLR)}", "target={column: group, equals: sick}"],
+            r"target: expected cases of group 'sick' and others, got 0 of 5; there are \['backgr",
+        ),
+        (
+            [f"method={json.dumps(SEP_CLR)}", "target={column: shape, equals: sick}"],
+            r"target\.column: .*'group'",
+        ),
+        (["target={equals: sick}"], r"target: expected column or attribute, got None and None"),
+        (
+            [f"method={json.dumps(SEP_CLR)}", "target={column: site, equals: sick}"],
+            r"target: 5 of 5 cases say no site, the first case0; leave these out",
+        ),
+        (
+            [f"method={json.dumps(SEP_CLR)}", "target={attribute: x, equals: sick}"],
+            r"5 of 5 cases lack the attribute 'x'",
+        ),
+        (
+            ["target={column: group, equals: target}", "balanced_by=group"],
+            r"balanced_by: with target, batches are balanced by it, not by group; leave",
+        ),
+        (
+            [
+                f"method={json.dumps(SEP_CLR)}",
+                "target={column: group, equals: target}",
+                "optim.batch_size=5",
+            ],
+            r"batch_size must be a multiple of the 2 groups \['background', 'target'\]",
+        ),
         (["balanced_by=site"], r"balanced_by: 5 of 5 cases say no site, the first case0; leave"),
         (["fabric.devices=3"], r"batch_size must divide among 3 ranks, got 4"),
     ],
@@ -385,8 +463,9 @@ def test_workers_do_not_show_and_seeds_do(cache):
     assert not same(weights(other), weights(alone))
 
 
-def test_a_run_that_broke_off_goes_on_to_the_bit(cache, monkeypatch):
-    whole = pretrain(cache, "whole")
+@pytest.mark.parametrize("own", [{}, SEPARATING], ids=["pairs", "queue of two groups"])
+def test_a_run_that_broke_off_goes_on_to_the_bit(cache, monkeypatch, own):
+    whole = pretrain(cache, "whole", **own)
     saved = []
     save = stage.Training.save
 
@@ -397,7 +476,7 @@ def test_a_run_that_broke_off_goes_on_to_the_bit(cache, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(stage.Training, "save", break_off)
-    path, broken = write_config(cache, "broken")
+    path, broken = write_config(cache, "broken", **own)
     assert main(["pretrain", str(path)]) == 130
     assert not broken.exists()
     assert main(["pretrain", str(path)]) == 0
@@ -508,9 +587,11 @@ def test_killed_at_any_moment_and_run_again_the_result_is_the_same(cache):
 
 
 @pytest.mark.long
-def test_two_ranks_learn_what_one_process_learns(cache):
-    alone = weights(pretrain(cache, "alone"))
-    path, output = write_config(cache, "ranks", fabric={"devices": 2, "strategy": "ddp"})
+@pytest.mark.parametrize("own", [{}, SEPARATING], ids=["pairs", "queue of two groups"])
+def test_two_ranks_learn_what_one_process_learns(cache, own):
+    alone = weights(pretrain(cache, "alone", **own))
+    fabric = {"devices": 2, "strategy": "ddp"}
+    path, output = write_config(cache, "ranks", fabric=fabric, **own)
     command = [sys.executable, "-m", "pipelines", "pretrain", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

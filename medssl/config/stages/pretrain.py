@@ -46,12 +46,19 @@ class Target:
     """Which cases are of the target group; all others are of the background.
 
     Args:
-        column: Of the manifest.
+        column: Of the manifest; or
+        attribute: Of the manifest.
         equals: What the targets have there.
     """
 
-    column: Column
+    column: Column | None = None
+    attribute: str | None = None
     equals: str
+
+    def __post_init__(self) -> None:
+        if (self.column is None) == (self.attribute is None):
+            msg = f"target: expected column or attribute, got {self.column} and {self.attribute}"
+            raise ConfigError(msg)
 
 
 @config
@@ -67,8 +74,8 @@ class Pretrain:
         views: Operations that make views of them, in order; computed on the device.
         balanced_by: Column of the manifest (`group`, `site`) of each of whose values a batch holds
             as many cases; without one, cases come as they are shuffled.
-        target: Which cases are targets, for methods that tell these from a background; batches
-            need both, so `balanced_by` is to name the same column.
+        target: Which cases are targets, for methods that tell these from a background; a batch
+            holds as many of either.
         plain_views: So many of the views stay as they were cut.
         encoder: The backbone; left out where `init` brings one.
         decoder: What some methods train on top of it; left out where `init` brings one.
@@ -119,6 +126,12 @@ class Pretrain:
                     f"leave {part} out, or take it out of init.parts"
                 )
                 raise ConfigError(msg)
+        if self.target is not None and self.balanced_by is not None:
+            msg = (
+                f"balanced_by: with target, batches are balanced by it, not by {self.balanced_by}; "
+                "leave balanced_by out"
+            )
+            raise ConfigError(msg)
         if self.encoder is None and "encoder" not in brought:
             msg = "encoder: required unless init brings one"
             raise ConfigError(msg)

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from medssl.errors import DataError
+
 
 class Crops(NamedTuple):
     """Pieces of several cases, an item each, as often as there are views of it.
@@ -99,6 +101,25 @@ class CropSource(Protocol):
     def __getitem__(self, draw: tuple[int, int]) -> Pieces:
         """Return the pieces of case `row` in `epoch`, as a batch of one case."""
         ...
+
+
+def grouped(crops: Crops, is_target: Bool[Tensor, "volume"]) -> GroupedCrops:
+    """Return the crops of cases of two groups.
+
+    Args:
+        crops: Of a batch.
+        is_target: Which of the batch's cases are targets.
+
+    Raises:
+        DataError: If a batch has no target, or no background: estimates over a group need it.
+    """
+    if is_target.all() or not is_target.any():
+        msg = (
+            f"expected targets and background in a batch, got {int(is_target.sum())} targets "
+            f"among {len(is_target)} cases; draw as many of either, or more at once"
+        )
+        raise DataError(msg)
+    return GroupedCrops(crops, is_target[crops.volume])
 
 
 def num_crops(pieces: Pieces | GroupedCrops) -> int:
