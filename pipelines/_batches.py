@@ -16,7 +16,7 @@ from medssl.data.augment import augment, augment_multi
 from medssl.data.balanced import Balanced, rows_by_group
 from medssl.data.crops import Crops, CropSource, GroupedCrops, LabeledCrops, MultiCrops, grouped
 from medssl.data.loading import Loader
-from medssl.data.manifest import Manifest
+from medssl.data.manifest import Manifest, text_columns
 from medssl.data.sampling import Epochs
 from medssl.data.views import GroupedViews, LabeledViews, MultiViews, ViewOperation, Views
 from medssl.errors import ConfigError, DataError
@@ -45,9 +45,8 @@ def check_views(cfg: Pretrain, method: Method, source: CropSource) -> None:
     if made is not wanted and GroupedViews in (made, wanted):
         is_missing = "takes targets and background" if made is Views else "takes no targets"
         msg = (
-            f"method {cfg.method.name} {is_missing}: set target to what tells them (column "
-            "or attribute, equals), with crops of one size, for such methods; for others leave it "
-            "out"
+            f"method {cfg.method.name} {is_missing}: set target to what tells them (by, "
+            "equals), with crops of one size, for such methods, and leave it out for others"
         )
         raise ConfigError(msg)
     if made is not wanted:
@@ -121,8 +120,8 @@ class Batches:
         if found.any() and (~found).any():
             return found
         msg = (
-            f"target: expected cases of {target.column or target.attribute} {target.equals!r} and "
-            f"others, got {int(found.sum())} of {len(found)}; there are {sorted(set(said))[:8]}"
+            f"target: expected cases of {target.by} {target.equals!r} and others, "
+            f"got {int(found.sum())} of {len(found)}; there are {sorted(set(said))[:8]}"
         )
         raise DataError(msg)
 
@@ -169,12 +168,12 @@ def texts_of(manifest: Manifest, target: Target) -> list[str]:
     Raises:
         DataError: If one says nothing.
     """
-    if target.column is None:
-        return texts(manifest, cast(str, target.attribute))
-    found = manifest.table[target.column].to_pylist()
+    if target.by not in text_columns():
+        return texts(manifest, target.by)
+    found = manifest.table[target.by].to_pylist()
     if None in found:
         msg = (
-            f"target: {found.count(None)} of {len(found)} cases say no {target.column}, the first "
+            f"target: {found.count(None)} of {len(found)} cases say no {target.by}, the first "
             f"{manifest[found.index(None)].case_id}; leave these out of the manifest"
         )
         raise DataError(msg)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from jaxtyping import Int
 
-from medssl.data.manifest import Manifest
+from medssl.data.manifest import Manifest, text_columns
 from medssl.data.randomness import seed_of
 from medssl.data.sampling import Epochs
 from medssl.errors import ConfigError, DataError
@@ -62,9 +62,7 @@ def rows_by_group(manifest: Manifest, column: str) -> dict[str, Int[np.ndarray, 
         ConfigError: If a manifest has no such column of text.
         DataError: If a case is of no group, or all are of one.
     """
-    schema = manifest.table.schema
-    texts = [field.name for field in schema if str(field.type) == "string"]
-    if column not in texts:
+    if column not in (texts := text_columns()):
         msg = f"balanced_by: expected a column of text, one of {texts}, got {column!r}"
         raise ConfigError(msg)
     groups = manifest.table[column].to_pylist()

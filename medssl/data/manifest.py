@@ -58,6 +58,11 @@ SCHEMA = pa.schema(
 )
 
 
+def text_columns() -> list[str]:
+    """Return the names of the columns that hold a text a case."""
+    return [field.name for field in SCHEMA if field.type == pa.string()]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """One row of a manifest, as Python values.

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from medssl.config.schema import (
     SILENT,
-    Column,
     Count,
     Crops,
     Decoder,
@@ -46,19 +45,13 @@ class Target:
     """Which cases are of the target group; all others are of the background.
 
     Args:
-        column: Of the manifest; or
-        attribute: Of the manifest.
+        by: What tells them: a column of text of the manifest, such as `group`, or else one of its
+            attributes.
         equals: What the targets have there.
     """
 
-    column: Column | None = None
-    attribute: str | None = None
+    by: str
     equals: str
-
-    def __post_init__(self) -> None:
-        if (self.column is None) == (self.attribute is None):
-            msg = f"target: expected column or attribute, got {self.column} and {self.attribute}"
-            raise ConfigError(msg)
 
 
 @config
