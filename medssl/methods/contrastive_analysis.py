@@ -50,7 +50,8 @@ class ContrastiveAnalysis(nn.Module):
         salient_dim: Numbers of the salient one.
         hidden_dim: Width of the projectors' hidden layer.
         queue: How many items of earlier batches the items are kept apart from, too; if it is no
-            multiple of the batch size, which of the oldest go first depends on their order.
+            multiple of the batch size, which of the oldest go first depends on their order. Codes
+            may flee a long queue together instead of each other: watch `common_uniformity`.
     """
 
     past_common: Tensor
