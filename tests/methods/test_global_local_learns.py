@@ -68,7 +68,7 @@ def probed(encoder):
     return ((rows[1] @ fitted).argmax(dim=1) == parts[1]).float().mean().item()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_encoders_that_know_the_parts_see_them_best():
     found = {
         variant: probed(pretrained(variant, seed=0))

@@ -69,7 +69,7 @@ def test_a_weight_that_messages_need_has_a_gradient_and_projector_and_messages_a
     assert [*method.exports()] == ["encoder"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_learns_to_tell_items_apart():
     """Of noisy copies of sixteen blobs; chance is wrong fifteen times in sixteen."""
     generator = torch.Generator().manual_seed(0)

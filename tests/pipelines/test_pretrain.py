@@ -312,15 +312,18 @@ def test_the_items_of_a_batch_are_told_apart_by_their_cases(cache):
 
 
 def test_targets_are_told_by_an_attribute_as_by_a_column(cache):
-    by_column = weights(pretrain(cache, "column", **SEPARATING))
-    path = cache / "manifest.parquet"
+    path, _ = write_config(
+        cache, **SEPARATING | {"target": {"by": "Diagnosis", "equals": "Malign"}}
+    )
+    cfg = load(Pretrain, path)
+    said = ["Malign", "Benign", "Benign", "Malign", "Benign"]
     cases = [
-        replace(case, group=None, attributes={"Diagnosis": case.group})
-        for case in read_manifest(path)
+        replace(case, attributes={"Diagnosis": word})
+        for case, word in zip(stage.train_cases(cfg), said, strict=True)
     ]
-    write_manifest(Manifest.of(cases), path)
-    own = SEPARATING | {"target": {"by": "Diagnosis", "equals": "target"}}
-    assert same(weights(pretrain(cache, "attribute", **own)), by_column)
+    source = build(cfg.crops, Manifest.of(cases), cache, cfg.seed)
+    batches = Batches(cfg, stage.start_ranks(cfg), Manifest.of(cases), source)
+    assert batches.is_target.tolist() == [word == "Malign" for word in said]
 
 
 def test_a_later_export_lists_whom_the_earlier_one_saw(cache):

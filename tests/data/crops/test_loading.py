@@ -33,7 +33,8 @@ def same(ones, others):
 @pytest.mark.parametrize(
     ("method", "num_workers"),
     [
-        ("forkserver", 4),
+        ("forkserver", 2),
+        pytest.param("forkserver", 4, marks=pytest.mark.long),
         pytest.param("forkserver", 1, marks=pytest.mark.long),
         pytest.param("fork", 1, marks=pytest.mark.long),
         pytest.param("fork", 4, marks=pytest.mark.long),
