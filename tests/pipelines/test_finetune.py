@@ -87,6 +87,7 @@ def test_the_export_says_how_to_build_and_feed_it_and_whom_it_knows(cohort):
     assert not (cohort.parent / "model.state").exists()
 
 
+@pytest.mark.long
 def test_a_run_is_what_its_config_and_seed_say_whoever_reads(cohort):
     run(config(cohort))
     for name, override in (("again", "seed=0"), ("worker", "num_workers=1")):

@@ -414,6 +414,7 @@ def test_who_works_changes_nothing(tmp_path, scheduler):
     assert 6 <= sum(row["kept"] for row in alone.values()) < 24
 
 
+@pytest.mark.long
 def test_whom_the_target_is_evaluated_on_is_never_chosen(tmp_path, capsys):
     vectors = [(n, None, v, False) for n, v in zip("abcd", np.eye(4) + 1, strict=True)]
     manifest(tmp_path, ("t", "s1", "train", False, None), ("b", "s2", "test", False, None))
