@@ -24,12 +24,7 @@ from medssl.methods import Method
 from pipelines._progress import track
 from pipelines._properties import texts
 
-VIEWS_OF = {
-    GroupedCrops: GroupedViews,
-    Crops: Views,
-    MultiCrops: MultiViews,
-    LabeledCrops: LabeledViews,
-}
+VIEWS_OF = {Crops: Views, MultiCrops: MultiViews, LabeledCrops: LabeledViews}
 
 
 def check_views(cfg: Pretrain, method: Method, source: CropSource) -> None:
@@ -43,9 +38,9 @@ def check_views(cfg: Pretrain, method: Method, source: CropSource) -> None:
     if cfg.target is not None and made is Views:
         made = GroupedViews
     if made is not wanted and GroupedViews in (made, wanted):
-        is_missing = "takes targets and background" if made is Views else "takes no targets"
+        takes = "takes targets and background" if made is Views else "takes no targets"
         msg = (
-            f"method {cfg.method.name} {is_missing}: set target to what tells them (by, "
+            f"method {cfg.method.name} {takes}: set target to what tells them (by, "
             "equals), with crops of one size, for such methods, and leave it out for others"
         )
         raise ConfigError(msg)

@@ -12,7 +12,10 @@ def image(*side):
     return torch.randn(2, 1, *side, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["resnet18", "vit_tiny_patch16_224", pytest.param("resnet50", marks=pytest.mark.long)],
+)
 def test_the_coarsest_map_is_what_timm_pools(architecture):
     encoder = Timm(architecture=architecture).eval()
     whole = timm.create_model(architecture, in_chans=1, num_classes=0).eval()
