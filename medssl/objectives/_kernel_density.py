@@ -41,11 +41,11 @@ def log_kernel(
     """
     nobody = others.isnan().any(dim=1)
     others = others.nan_to_num()
-    norms, other_norms = (each.square().sum(dim=1) for each in (codes, others))
+    norms = codes.square().sum(dim=1)
+    other_norms = others.square().sum(dim=1).masked_fill(nobody, torch.inf)
     apart = norms[:, None] + other_norms - 2 * codes @ others.T
     itself = torch.eye(*apart.shape, dtype=torch.bool, device=apart.device)
-    log_k = -apart.clamp(min=0).masked_fill(itself, 0) / (2 * tau)
-    return log_k.masked_fill(nobody, -torch.inf)
+    return -apart.clamp(min=0).masked_fill(itself, 0) / (2 * tau)
 
 
 def uniformity(log_k: Float[Tensor, "item other"]) -> Float[Tensor, ""]:
@@ -60,12 +60,12 @@ def uniformity(log_k: Float[Tensor, "item other"]) -> Float[Tensor, ""]:
         raise ValueError(msg)
     itself = torch.eye(items, others, dtype=torch.bool, device=log_k.device)
     pairs = log_k.masked_fill(itself, -torch.inf)
-    return pairs.flatten().logsumexp(dim=0) - _known(pairs).sum().log()
+    return pairs.flatten().logsumexp(dim=0) - (items * (_known(log_k) - 1)).log()
 
 
 def negative_entropy(log_k: Float[Tensor, "item other"]) -> Float[Tensor, ""]:
     """Return the mean of the logarithm of each item's mean kernel, that with itself counted."""
-    return (log_k.logsumexp(dim=1) - _known(log_k).sum(dim=1).log()).mean()
+    return log_k.logsumexp(dim=1).mean() - _known(log_k).log()
 
 
 def shared_information(
@@ -80,5 +80,6 @@ def shared_information(
     return negative_entropy(log_k_of_one + log_k_of_other) - apart
 
 
-def _known(log_k: Float[Tensor, "item other"]) -> Float[Tensor, "item other"]:
-    return log_k.isneginf().logical_not().to(log_k.dtype)
+def _known(log_k: Float[Tensor, "item other"]) -> Float[Tensor, ""]:
+    # What is nobody's is so for every item, and nobody else is infinitely far.
+    return log_k[0].isneginf().logical_not().sum(dtype=log_k.dtype)
