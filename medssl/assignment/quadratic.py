@@ -6,6 +6,7 @@ own. How it is solved stands in `_loops`.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,21 @@ from medssl.assignment.linear import solve_linear
 from medssl.errors import DataError
 
 MOST_EXACT = 8  # nodes, whose 40,320 permutations are looked at one by one
+FEWEST_WRONG = 2  # nodes: none is wrong alone
+
+
+class Matched(NamedTuple):
+    """What was found of each pair of graphs.
+
+    Args:
+        found: The best permutations.
+        target: Those that are best once wrong nodes have a price.
+        missed: Of which graphs the search found less than the identity, which then is `found`.
+    """
+
+    found: Int[Tensor, "graph node"]
+    target: Int[Tensor, "graph node"]
+    missed: Bool[Tensor, "graph"]
 
 
 def score(
@@ -63,7 +79,13 @@ def solve(
         seed: Of the kicks, and of the order in which equally good nodes are taken: no permutation,
             the identity least of all, is found because of where it stands.
         kicks: How often a search starts anew from its best, where two starts do not agree.
+
+    Raises:
+        ValueError: If an affinity is not finite, or `kicks` is negative.
     """
+    if kicks < 0:
+        msg = f"kicks must be 0 or more, got {kicks}"
+        raise ValueError(msg)
     if edge.numel() == 0:
         return solve_linear(vertex, seed=seed)
     found: Tensor = _solve(vertex.detach(), edge.detach(), first, second, seed, kicks)
@@ -80,6 +102,7 @@ def solve_exactly(
 
     Raises:
         DataError: If they are too many.
+        ValueError: If an affinity is not finite.
     """
     if vertex.shape[1] > MOST_EXACT:
         msg = (
@@ -100,16 +123,20 @@ def match_toward_identity(
     strength: float,
     seed: int | Int[Tensor, ""],
     kicks: int = 40,
-) -> tuple[Int[Tensor, "graph node"], Int[Tensor, "graph node"]]:
+) -> Matched:
     """Return the best permutations, and those that are best once wrong nodes cost `strength`.
 
     The identity is found where the search knows none that is better. It is the second permutation,
-    too, without a search, wherever the cost of the first one's r wrong nodes, 2 r `strength`, is
-    more than what it is better by.
+    too, without a search, wherever the least that a permutation can cost, two wrong nodes or
+    4 `strength`, is more than what the first one is better by: then no other can be worth its cost.
+
+    Raises:
+        ValueError: If an affinity is not finite, or `kicks` is negative.
     """
     affinities = vertex.detach(), edge.detach()
-    both: Tensor = _solve_twice(*affinities, first, second, strength, torch.as_tensor(seed), kicks)
-    return both[0], both[1]
+    found: Tensor = _solve_twice(*affinities, first, second, strength, torch.as_tensor(seed), kicks)
+    best, target, searched = found
+    return Matched(best, target, (best != searched).any(dim=1))
 
 
 @torch.library.custom_op("medssl::quadratic_assignment", mutates_args=())
@@ -117,6 +144,9 @@ def _solve(  # an operator's arguments have places
     vertex: Tensor, edge: Tensor, first: Tensor, second: Tensor, seed: int, kicks: int
 ) -> Tensor:
     affinities = [_numbers(one.double()) for one in (vertex, edge)]
+    if not all(np.isfinite(one).all() for one in affinities):
+        msg = "affinities must be finite to be matched, got NaN or infinity"
+        raise ValueError(msg)
     edges = [_numbers(one) for one in (first, second)]
     graphs, nodes = vertex.shape[:2]
     rng = np.random.default_rng(seed)
@@ -169,18 +199,17 @@ def _solve_twice(  # an operator's arguments have places
         nodes, edges = vertex.double().cpu(), edge.double().cpu()
         graphs = first.cpu(), second.cpu()
     number = int(seed)
-    found = solve(nodes, edges, *graphs, seed=number, kicks=kicks)
-    identity = torch.arange(vertex.shape[1], device=found.device).expand_as(found)
-    ahead = score(nodes, edges, *graphs, found) - score(nodes, edges, *graphs, identity)
-    found = torch.where((ahead < 0)[:, None], identity, found)
-    wrong = (found != identity).sum(dim=1)
+    searched = solve(nodes, edges, *graphs, seed=number, kicks=kicks)
+    identity = torch.arange(vertex.shape[1], device=searched.device).expand_as(searched)
+    ahead = score(nodes, edges, *graphs, searched) - score(nodes, edges, *graphs, identity)
+    found = torch.where((ahead < 0)[:, None], identity, searched)
     target = identity.clone()
-    rows = (2 * wrong * strength <= ahead.clamp(min=0)) & (wrong > 0)
+    rows = (2 * FEWEST_WRONG * strength <= ahead) & (found != identity).any(dim=1)
     if rows.any():
         costly = nodes[rows] + 2 * strength * torch.eye(vertex.shape[1]).to(nodes)
         some = edges[rows], graphs[0][rows], graphs[1][rows]
         target[rows] = solve(costly, *some, seed=number, kicks=kicks)
-    return torch.stack([found, target]).to(vertex.device)
+    return torch.stack([found, target, searched]).to(vertex.device)
 
 
 @_solve_twice.register_fake
@@ -193,4 +222,4 @@ def _shape_of_both(  # the operator's
     seed: Tensor,
     kicks: int,
 ) -> Tensor:
-    return vertex.new_empty((2, *vertex.shape[:2]), dtype=torch.int64)
+    return vertex.new_empty((3, *vertex.shape[:2]), dtype=torch.int64)

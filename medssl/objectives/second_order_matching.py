@@ -6,8 +6,8 @@ sums of Gamma variables by Niepert, Minervini, Franceschi, NeurIPS 2021, arXiv:2
 Departs from the paper: quadratic assignments are solved by projections and local search instead of
 Lagrange decomposition, and every node is assigned; the gradient is that of a surrogate, the scores
 of what was found less those of what should have been, so that it scales with the loss, whatever
-scales that; the second solution, which is the identity wherever the perturbation by lambda decides,
-is searched only where it does not.
+scales that; the second solution, which is the identity wherever lambda is large enough, is searched
+only where it is not; the noise has a scale, which by default is a twentieth of the paper's.
 """
 
 import time
@@ -61,6 +61,9 @@ class SecondOrderMatching(nn.Module):
         if strength <= 0 or scale < 0:
             msg = f"strength must be positive and scale not negative, got {strength} and {scale}"
             raise ValueError(msg)
+        if kicks < 0 or (matches is not None and matches < 1):
+            msg = f"kicks must be 0 or more, matches 1 or more, got {kicks} and {matches}"
+            raise ValueError(msg)
         self.alpha, self.strength, self.noise, self.scale = alpha, strength, noise, scale
         self.second_order, self.matches, self.kicks = second_order, matches, kicks
 
@@ -98,9 +101,10 @@ class SecondOrderMatching(nn.Module):
         along = [_along(nodes_a, edges_a), _along(nodes_b, edges_b)]
         edge = unit(along[0], dim=2) @ unit(along[1], dim=2).mT
         with torch.no_grad():
-            noisy = self.perturbed(vertex), self.perturbed_edges(edge)
+            # What is not finite is matched anyhow; the loss is not finite then, and says so.
+            noisy = self.perturbed(vertex).nan_to_num(), self.perturbed_edges(edge).nan_to_num()
             began_s = time.perf_counter()
-            found, target = match_toward_identity(
+            found, target, missed = match_toward_identity(
                 *noisy, edges_a, edges_b,
                 strength=self.strength, kicks=self.kicks,
                 seed=torch.randint(2**31, ()),
@@ -113,6 +117,7 @@ class SecondOrderMatching(nn.Module):
                 "hamming": 2.0 * wrong.float().mean(),
                 "node_accuracy": (found == identity).float().mean(),
                 "identity_share": (wrong == 0).float().mean(),
+                "missed_share": missed.float().mean(),
                 "gap_vs_identity": (apart[0] - apart[1]).mean(),
                 "solver_s": vertex.new_tensor(solver_s),
             }

@@ -1,3 +1,4 @@
+from functools import partial
 from itertools import permutations
 
 import numpy as np
@@ -222,3 +223,21 @@ def test_edges_rescue_a_matching_of_good_features_under_strong_noise():
     without = (solve(noisy[0], edge[:, :0, :0], *none, seed=0) != right).float().mean()
     assert without > 0.7  # the specification's 2.5 has 0.84, and 0.03 to 0.08 with edges
     assert with_edges < 0.15
+
+
+@pytest.mark.parametrize("solver", [partial(solve, seed=0), solve_exactly])
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+def test_affinities_that_are_not_finite_are_refused(solver, wrong):
+    edges = torch.tensor([[[0, 1], [1, 2]]])
+    vertex, edge = torch.zeros(1, 3, 3), torch.zeros(1, 2, 2)
+    vertex[0, 1] = wrong
+    with pytest.raises(ValueError, match="finite"):
+        solver(vertex, edge, edges, edges)
+    with pytest.raises(ValueError, match="finite"):
+        solver(torch.zeros(1, 3, 3), torch.full_like(edge, wrong), edges, edges)
+
+
+def test_kicks_are_not_negative():
+    edges = torch.tensor([[[0, 1]]])
+    with pytest.raises(ValueError, match="kicks must be 0 or more, got -1"):
+        solve(torch.zeros(1, 16, 16), torch.zeros(1, 1, 1), edges, edges, seed=0, kicks=-1)
