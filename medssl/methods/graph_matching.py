@@ -4,10 +4,14 @@ Serves every `MatchingObjective`; with `second_order_matching` it is LVM-Med.
 
 Source: Nguyen et al., "LVM-Med: Learning Large-Scale Self-Supervised Vision Models for Medical
 Imaging via Second-order Graph Matching", NeurIPS 2023, arXiv:2306.11925, Sec. 3.
-Departs from the paper: a node hears the largest of its neighbors beside itself, unless it is told
-to average over them, which made nodes of small graphs so alike that after 200 steps half of them
-were still mistaken; neighbors are found by cosine; feature maps are averaged over the cells of a
-grid; places in an image are shares of its extent, so that those of two images can be compared.
+Departs from the paper: two views of one size instead of crops of two sizes; a node hears the
+largest of its neighbors beside itself, as in later code of the authors', unless it is told to
+average over them; who is whose neighbor is found by cosine, and messages go both ways, along an
+edge and against it, while edges are matched in their direction alone; in an average a node's degree
+counts the node itself, and a ReLU, which the paper leaves open, is between layers and not after the
+last; local affinities are those of the encoder's own channels, not of projected ones, averaged over
+the cells of a grid; places in an image are shares of its extent, so that those of two images can be
+compared.
 """
 
 from typing import NamedTuple, cast

@@ -8,6 +8,10 @@ Lagrange decomposition, and every node is assigned; the gradient is that of a su
 of what was found less those of what should have been, so that it scales with the loss, whatever
 scales that; the second solution, which is the identity wherever lambda is large enough, is searched
 only where it is not; the noise has a scale, which by default is a twentieth of the paper's.
+Where paper and authors' code differ, or say nothing: lambda is that of each graph, and losses are
+averaged over graphs after that; edges count whole, as in Eq. 4, where the code has a half; they
+have a direction, from center to neighbor, and only those of one direction are compared, so that two
+nodes that are each other's neighbors have two; affinities are cosines, not shifted.
 """
 
 import time

@@ -58,6 +58,36 @@ def test_the_other_kind_adds_the_largest_of_the_neighbors():
             torch.testing.assert_close(found[graph, center], expected)
 
 
+@pytest.mark.parametrize("kind", ["gcn", "graphconv"])
+def test_two_layers_are_the_formula_twice_with_a_relu_between(kind):
+    torch.manual_seed(0)
+    z = nodes()
+    edges = nearest_neighbors(z, 2)
+    passing = MessagePassing(5, layers=2, kind=kind)
+    found = passing(z, edges)
+    for graph in range(2):
+        heard = {center: set() for center in range(7)}
+        for center, neighbor in edges[graph].tolist():
+            heard[center].add(neighbor)
+            heard[neighbor].add(center)
+        now = list(z[graph])
+        for layer in range(2):
+            said = []
+            for center, others in heard.items():
+                if kind == "gcn":
+                    told = sum(
+                        now[j] / ((len(heard[j]) + 1) * (len(others) + 1)) ** 0.5
+                        for j in {center} | others
+                    )
+                    said.append(passing.own[layer](told))
+                else:
+                    most = torch.stack([now[j] for j in others]).amax(dim=0)
+                    said.append(passing.own[layer](now[center]) + passing.others[layer](most))
+            now = [one.clamp(min=0) for one in said] if layer == 0 else said
+        torch.testing.assert_close(found[graph], torch.stack(now))
+    assert (found < 0).any()
+
+
 def test_on_a_regular_graph_what_is_constant_stays_so():
     ring = torch.arange(6)
     edges = torch.stack([ring, (ring + 1) % 6], dim=1)[None]

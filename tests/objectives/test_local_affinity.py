@@ -1,32 +1,8 @@
+import affinity_loops
 import pytest
 import torch
-from torch.nn.functional import cosine_similarity
 
 from medssl.objectives._local_affinity import local_affinity
-
-
-def by_definition(maps_a, maps_b, places_a, places_b, count):
-    """Pair by pair and place by place."""
-    graphs, nodes, places = maps_a.shape[:3]
-    found = torch.zeros(graphs, nodes, nodes, dtype=maps_a.dtype)
-
-    def one_way(map_1, map_2, apart):
-        nearest = [int(apart[p].argmin()) for p in range(places)]
-        order = sorted(range(places), key=lambda p: apart[p, nearest[p]].item())[:count]
-        return sum(cosine_similarity(map_1[p], map_2[nearest[p]], dim=0) for p in order) / len(
-            order
-        )
-
-    for g in range(graphs):
-        for i in range(nodes):
-            for a in range(nodes):
-                pairs = (maps_a[g, i], maps_b[g, a]), (places_a[g, i], places_b[g, a])
-                terms = []
-                for one, other in (pairs[1], pairs[0]):
-                    apart = torch.cdist(one, other)
-                    terms += [one_way(*pairs[0], apart), one_way(*pairs[0][::-1], apart.T)]
-                found[g, i, a] = sum(terms) / 4
-    return found
 
 
 def batch(nodes=3, places=4, seed=0):
@@ -38,7 +14,7 @@ def batch(nodes=3, places=4, seed=0):
 
 @pytest.mark.parametrize("count", [None, 2, 9])
 def test_it_is_the_definition_place_by_place(count):
-    expected = by_definition(*batch(), 99 if count is None else count)
+    expected = affinity_loops.local(*batch(), 99 if count is None else count)
     torch.testing.assert_close(local_affinity(*batch(), count=count), expected)
 
 
@@ -47,6 +23,16 @@ def test_a_view_is_wholly_like_itself_and_all_is_within_a_unit():
     found = local_affinity(maps, maps, places, places)
     torch.testing.assert_close(found.diagonal(dim1=1, dim2=2), torch.ones(2, 3, dtype=maps.dtype))
     assert (local_affinity(*batch()).abs() <= 1).all()
+
+
+def test_the_nearest_place_and_the_nearest_features_have_a_half_each():
+    maps, places = torch.eye(2)[None, None], torch.tensor([[[[0.25], [0.75]]]])
+    # where the second view shows the same place the contents are exchanged
+    assert local_affinity(maps, maps.flip(2), places, places).item() == 0.5
+    # the first channel is nowhere in the second view: by place 1/2 either way, by features 1/2
+    # of the first view's places and all of the second's
+    one = torch.tensor([[[[0.0, 1], [0, 1]]]])
+    assert local_affinity(maps, one, places, places).item() == 0.625
 
 
 def test_a_mirrored_view_meets_the_mirrored_places():

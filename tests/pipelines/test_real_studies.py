@@ -1,9 +1,11 @@
 """The studies on real patients, in short: every step runs, on all cases and few training steps."""
 
 import json
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from medssl.data.manifest import read_manifest
 from pipelines.__main__ import main
@@ -123,3 +125,47 @@ def test_the_archive_of_ct_and_mr_is_indexed_reduced_and_pretrained_on(tmp_path,
     whole = sum(case.shape[2] for case in reduced.split("train"))
     assert 0 < kept < whole
     assert (tmp_path / "out/pretrain/weights.safetensors").is_file()
+
+
+@pytest.mark.long
+@pytest.mark.mirror
+def test_the_study_of_graph_matching_asks_its_encoders_twice(tmp_path, mirror):
+    arms = ("random", "lvm_med", "no_local")
+    steps = yaml.safe_load(Path("configs/study/lvm_med.yaml").read_text())["steps"]
+    skipped = [{"arm": arm} for arm in steps["pretrain"]["matrix"]["arm"] if arm not in arms]
+    skipped += [{"seed": "1"}, {"seed": "2"}]
+    index = yaml.safe_load(Path(steps["index"]["config"]).read_text())
+    hippocampi, nodules, *_ = index["sources"]
+    hippocampi |= {"include": "*_0[0-4]*"}
+    nodules |= {"include": "LIDC-IDRI-0[0-2]*"}
+    nodules["labels"] |= {"unpaired": "refuse"}  # those of the others
+    short = {
+        f"steps.{step}.exclude": json.dumps(skipped)
+        for step in ("pretrain", "embed", "finetune", "evaluate")
+    } | {
+        "steps.index.set.sources": json.dumps([hippocampi, nodules]),
+        "steps.index.set.split.test": 0.7,  # of few nodules many, to have both kinds in each fold
+        "steps.pretrain.set.optim.num_steps": 3,
+        "steps.pretrain.set.log_every": 1,
+        "steps.probe.set.num_folds": 2,
+        "steps.probe.set.num_repeats": 1,
+        "steps.probe.set.num_resamples": 100,
+        "steps.probe.set.scheduler": "threads",
+        "steps.finetune.set.labels.count": 4,
+        "steps.finetune.set.optim.num_steps": 4,
+    }
+    assert study("lvm_med", tmp_path, **short) == 0
+    index = read_manifest(tmp_path / "out/index/manifest.parquet")
+    seen = pq.read_table(tmp_path / "out/pretrain/arm-lvm_med.seed-0/subjects.parquet")
+    assert len(seen) == len(index.split("train"))
+    history = pq.read_table(tmp_path / "out/pretrain/arm-lvm_med.seed-0/history.parquet")
+    assert "train/hamming" in history["name"].to_pylist()
+    asked = json.loads((tmp_path / "out/probe/table.json").read_text())["lines"]
+    assert {line["arm"] for line in asked} == {*arms, "diameter_mm", "shape"}
+    assert len({line["target"] for line in asked}) == 5
+    lines = json.loads((tmp_path / "out/compare/table.json").read_text())["lines"]
+    test = [case for case in index.split("test") if case.modality == "MR"]
+    assert {(line["arm"], line["num_subjects"], line["num_draws"]) for line in lines} == {
+        (arm, len(test), 1) for arm in arms
+    }
+    assert all((line["p"] is None) == (line["arm"] == "lvm_med") for line in lines)
