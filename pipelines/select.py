@@ -11,7 +11,8 @@ new folder. Several selectors work one after another, each on what those before 
 split: whether it was kept, why, and what stands for it at what similarity. Reasons:
 
     kept         the selector kept it
-    labeled      it has a label (`keep_labeled`): kept whatever the selector says
+    labeled      it has a label (`keep_labeled`): kept whatever the selector says, and counted
+                 among what that is told to keep
     other_split  it is no `train` case
     represented  dropped in favor of what stands for it
     filtered     dropped for what it is: nothing stands for it
