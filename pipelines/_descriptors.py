@@ -53,22 +53,32 @@ class Described:
         return unit
 
 
+def read_card(folder: Path) -> Mapping[str, Any]:
+    """Return what the rows of a folder are.
+
+    Raises:
+        DataError: If the folder is not what `embed` wrote.
+    """
+    if not (folder / "card.json").is_file():
+        msg = f"{folder} holds no finished descriptors (no card.json); run `medssl embed` first"
+        raise DataError(msg)
+    card: Mapping[str, Any] = json.loads((folder / "card.json").read_text())
+    if card.get("format") != 2:
+        msg = f"{folder}/card.json is of format {card.get('format')}, expected 2; embed again"
+        raise DataError(msg)
+    return card
+
+
 def read_descriptors(folder: Path, manifest: Manifest, *, split: str | None) -> Described:
     """Return the rows of a split's cases, or of all, only of slices that take part.
 
     Descriptors of other cases are passed over.
 
     Raises:
-        DataError: If the folder is not what `embed` wrote, lacks a case of the split, or
-            describes other images than the manifest lists.
+        DataError: If the folder is not what `embed` wrote, lacks a case of the split or a slice
+            of one, or describes other images than the manifest lists.
     """
-    if not (folder / "card.json").is_file():
-        msg = f"{folder} holds no finished descriptors (no card.json); run `medssl embed` first"
-        raise DataError(msg)
-    card = json.loads((folder / "card.json").read_text())
-    if card.get("format") != 2:
-        msg = f"{folder}/card.json is of format {card.get('format')}, expected 2; embed again"
-        raise DataError(msg)
+    card = read_card(folder)
     listed = which(folder)
     if len(listed) != card["num_rows"]:
         msg = (
@@ -96,6 +106,7 @@ def read_descriptors(folder: Path, manifest: Manifest, *, split: str | None) -> 
             "run `medssl embed` on this manifest"
         )
         raise DataError(msg)
+    check_slices(folder, manifest, case[rows[place[rows] >= 0]])
     return Described(
         values=gathered(folder, card["dim"], rows),
         case=case[rows],
@@ -104,6 +115,40 @@ def read_descriptors(folder: Path, manifest: Manifest, *, split: str | None) -> 
         card=card,
         num_cases=len(manifest),
     )
+
+
+def check_slices(folder: Path, manifest: Manifest, case: Int[np.ndarray, "row"]) -> None:
+    """Refuse descriptors of cases of which slices take part that have no row.
+
+    Args:
+        folder: Where they are, for the message.
+        manifest: What lists the cases.
+        case: Of which row of the manifest each described slice is.
+
+    Raises:
+        DataError: If there are any; the first case is named.
+    """
+    if not len(case):
+        return
+    cases, described = np.unique(case, return_counts=True)
+    table = manifest.table.take(pa.array(cases))
+    expected = num_slices(table).to_numpy()
+    (short,) = np.nonzero(described < expected)
+    if len(short):
+        first = int(short[0])
+        msg = (
+            f"{folder} lacks slices of {len(short)} of {len(cases)} cases, such as "
+            f"{expected[first] - described[first]} of the {expected[first]} that case "
+            f"{table['case_id'][first].as_py()} takes part with; run `medssl embed` on this "
+            "manifest, or give the one that was described"
+        )
+        raise DataError(msg)
+
+
+def num_slices(table: pa.Table) -> pa.ChunkedArray:
+    """Return how many slices each row of a manifest's table takes part with."""
+    depth = pc.list_element(table["shape"], 2)
+    return pc.coalesce(pc.list_value_length(table["slices"]), depth)
 
 
 def takes_part(
@@ -129,9 +174,8 @@ def check_images(
     Raises:
         DataError: If there are any; the first is named.
     """
-    names = pc.replace_substring_regex(manifest.table["image_uri"], pattern=".*/", replacement="")
     (rows,) = np.nonzero(wanted)
-    now = names.combine_chunks().take(pa.array(case[rows]))
+    now = image_names(manifest).combine_chunks().take(pa.array(case[rows]))
     differ = pc.not_equal(listed["image"].take(pa.array(rows)), now).to_numpy()
     if differ.any():
         first = int(rows[differ.argmax()])
@@ -142,6 +186,12 @@ def check_images(
             "cases; run `medssl embed` on this manifest"
         )
         raise DataError(msg)
+
+
+def image_names(manifest: Manifest) -> pa.ChunkedArray:
+    """Return the name of each case's cached volume, a hash of its content."""
+    uris = manifest.table["image_uri"]
+    return pc.replace_substring_regex(uris, pattern=".*/", replacement="")
 
 
 def gathered(

@@ -6,22 +6,26 @@ from typing import Literal
 
 import numpy as np
 import pyarrow.compute as pc
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 
 from medssl.data.engine import Pool, map_bounded
 from medssl.data.manifest import Manifest
-from medssl.errors import ConfigError, DataError
+from medssl.errors import DataError
 from medssl.selection import (
     NOBODY,
+    Budgeted,
     DescriptorTable,
     Pairwise,
     Selection,
     Selector,
     Wrapping,
 )
+from medssl.selection._sparing import Sparing
 from medssl.selection.calibrated import Calibrated
 from pipelines._descriptors import Described
 from pipelines._progress import track
+from pipelines._strata import strata_of
+from pipelines._target import Cohort
 
 KEPT = ("kept", "labeled", "in_target")
 PARTS_A_JOB = 8  # so that a large one at the end leaves nobody idle for long
@@ -60,32 +64,21 @@ class Question:
         selector: What decides.
         within: What a group is.
         keep_labeled: Whether labeled cases come first and are all kept.
-        stratify_by: The manifest's column whose values are strata.
-        target: What to come close to: its rows, and whom they show.
+        order: Which of the others comes first: by case and slice, or at random.
+        seed: Of a random order.
+        stratify_by: The manifest's column or attribute whose values are strata.
+        target: What to come close to, and whom it is evaluated on.
         budget: How many rows to keep, those of the target's cases counted, if that is given.
     """
 
     selector: Selector
     within: Literal["case", "subject", "all"]
     keep_labeled: bool
+    order: Literal["position", "random"] = "position"
+    seed: int = 0
     stratify_by: str | None = None
-    target: "Cohort | None" = None
+    target: Cohort | None = None
     budget: int | None = None
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """A target.
-
-    Args:
-        values: Rows of its cases that show something.
-        cases: These cases.
-        evaluated: Those of the splits that are evaluated on.
-    """
-
-    values: Shaped[np.ndarray, "row dim"]
-    cases: Manifest
-    evaluated: Manifest
 
 
 def decide(
@@ -96,12 +89,12 @@ def decide(
     Raises:
         DataError: If none does, or none may be chosen.
     """
-    labeled = is_labeled(manifest)[rows.case] & question.keep_labeled
     reason = np.full(len(rows.case), "represented", dtype=object)
     reason[rows.blank] = "blank"
     if question.target is not None:
-        told = known_to_target(manifest, question.target)[rows.case]
+        told = question.target.told(manifest)[rows.case]
         reason[told != ""] = told[told != ""]
+    labeled = is_labeled(manifest)[rows.case] & (reason != "evaluated") & question.keep_labeled
     (open_,) = np.nonzero(reason == "represented")
     if not len(open_):
         msg = (
@@ -110,7 +103,7 @@ def decide(
         )
         raise DataError(msg)
     table = table_of(question, manifest, rows, labeled).take(open_)
-    selector = with_budget(question, int((reason == "in_target").sum()))
+    selector = told_to_keep(question, reason, labeled)
     selection = chosen(selector, table, pool, memory_bytes)
     told_nobody = selection.stands_for == NOBODY
     reason[open_[told_nobody]] = "filtered"
@@ -133,21 +126,41 @@ def decide(
     )
 
 
-def with_budget(question: Question, in_target: int) -> Selector:
-    """Return the selector, told how many rows to keep if that is given.
+def told_to_keep(
+    question: Question, reason: np.ndarray, labeled: Bool[np.ndarray, "row"]
+) -> Selector:
+    """Return the selector, told which of the rows that it is to keep are kept in any case.
 
-    Raises:
-        DataError: If the target's rows alone are as many.
+    Those are the labeled ones, and the target's where another selection's number is to be met.
+
+    Args:
+        question: Which selector, and how many rows, if that is given.
+        reason: Why a row is not chosen from; `represented` where it is.
+        labeled: Which rows are kept for their label.
     """
-    if question.budget is None:
-        return question.selector
-    if question.budget <= in_target:
-        msg = (
-            f"as_many_as: {question.budget} rows are to be kept, but the target cohort alone has "
-            f"{in_target}; give a smaller target, or an arm that keeps more"
-        )
-        raise DataError(msg)
-    return Calibrated(selector=question.selector, budget=question.budget - in_target)
+    selector = question.selector
+    in_target = (reason == "in_target") & ~labeled
+    counted = labeled & (reason != "in_target")
+    if question.budget is not None:
+        selector = to_budget(selector, question.budget)
+        counted = labeled | in_target
+    if not isinstance(selector, Budgeted) or not counted.any():
+        return selector
+    is_open = reason == "represented"
+    what = {"labeled": counted & labeled, "of the target cohort": counted & in_target}
+    return Sparing(
+        selector,
+        labeled[is_open],
+        beyond=int((counted & ~is_open).sum()),
+        named=", ".join(f"{rows.sum()} {name}" for name, rows in what.items() if rows.any()),
+    )
+
+
+def to_budget(selector: Selector, budget: int) -> Calibrated:
+    """Return the selector, set so that it keeps so many rows."""
+    if isinstance(selector, Calibrated):
+        return selector.keeping(budget)
+    return Calibrated(selector=selector, budget=budget)
 
 
 def in_scope(selector: Selector, table: DescriptorTable) -> Float[np.ndarray, "pair"]:
@@ -166,8 +179,6 @@ def table_of(
     labeled: Bool[np.ndarray, "row"],
 ) -> DescriptorTable:
     """Return what there is to know of all rows."""
-    order = np.empty(len(rows.case), dtype=np.int64)
-    order[np.lexsort((rows.slice, rows.case, ~labeled))] = np.arange(len(rows.case))
     groups = {
         "case": rows.case,
         "subject": manifest.codes("subject_id")[rows.case],
@@ -181,42 +192,23 @@ def table_of(
     return DescriptorTable(
         rows.values,
         groups[question.within],
-        order,
+        order_of(question, rows, labeled),
         target=None if question.target is None else question.target.values,
         stratum=stratum,
         strata=strata,
     )
 
 
-def strata_of(manifest: Manifest, column: str) -> tuple[Int[np.ndarray, "case"], tuple[str, ...]]:
-    """Return the number of each case's stratum, and their names; `unknown` where there is none.
-
-    Raises:
-        ConfigError: If no case has a value.
-    """
-    values = manifest.table[column]
-    if values.null_count == len(values):
-        msg = f"stratify_by: no case of the manifest has a {column}; choose another column"
-        raise ConfigError(msg)
-    encoded = pc.fill_null(values, "unknown").combine_chunks().dictionary_encode()
-    return encoded.indices.to_numpy().astype(np.int64), tuple(encoded.dictionary.to_pylist())
-
-
-def known_to_target(manifest: Manifest, target: Cohort) -> np.ndarray:
-    """Return why a case is not chosen from: `evaluated`, `in_target`, or an empty string.
-
-    Whoever the target is evaluated on is never trained on. The target's own cases would be chosen
-    first: they are trained on in any case.
-    """
-    reason = np.full(len(manifest), "", dtype=object)
-    for why, cases, keys in (
-        ("in_target", target.cases, ("digest",)),
-        ("evaluated", target.evaluated, ("digest", "subject_id")),
-    ):
-        for key in keys:
-            known = pc.is_in(manifest.table[key], value_set=cases.table[key].combine_chunks())
-            reason[known.to_numpy()] = why
-    return reason
+def order_of(
+    question: Question, rows: Described, labeled: Bool[np.ndarray, "row"]
+) -> Int[np.ndarray, "row"]:
+    """Return the place of each row: labeled ones first, then by position or at random."""
+    keys: tuple[np.ndarray, ...] = (rows.slice, rows.case)
+    if question.order == "random":
+        keys = (np.random.default_rng(question.seed).permutation(len(rows.case)),)
+    order = np.empty(len(rows.case), dtype=np.int64)
+    order[np.lexsort((*keys, ~labeled))] = np.arange(len(rows.case))
+    return order
 
 
 def chosen(selector: Selector, table: DescriptorTable, pool: Pool, memory_bytes: int) -> Selection:

@@ -11,13 +11,20 @@ new folder. Several selectors work one after another, each on what those before 
 split: whether it was kept, why, and what stands for it at what similarity. Reasons:
 
     kept         the selector kept it
-    labeled      it has a label (`keep_labeled`): kept whatever the selector says
+    labeled      it has a label (`keep_labeled`): kept whatever the selector says, and counted
+                 among what that is told to keep
     other_split  it is no `train` case
     represented  dropped in favor of what stands for it
     filtered     dropped for what it is: nothing stands for it
     blank        dropped because it shows nothing; blank images are compared with none
     evaluated    dropped because it shows whom the target cohort is evaluated on
     in_target    it is a case of the target cohort: kept besides what the selector keeps
+    orphaned     dropped in favor of what a later step dropped for what it is: nothing is left that
+                 stands for it
+
+What stands for a dropped row does so in the end: where a later step dropped it in favor of another,
+that other is named. `similarity` is that to the first of them, as the row's own step measured it,
+and null where nothing stands for the row.
 
 `kept_by.parquet` says how much is left of each site, scanner, body part and so on; `figures/`
 shows it, with how alike pairs are, and the most and the least alike of those that were dropped.
@@ -29,28 +36,28 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Bool
 
 from medssl.config.component import build
 from medssl.config.load import dump
-from medssl.config.stages.select import Select, Target, Within
+from medssl.config.stages.select import Select, Within
 from medssl.data.engine import Pool, open_pool
 from medssl.data.manifest import Manifest, read_manifest, write_manifest
-from medssl.errors import ConfigError, DataError
+from medssl.errors import ConfigError
 from medssl.selection import Selector
 from pipelines._contact_sheet import draw_contact_sheet
-from pipelines._descriptors import Described, read_descriptors
+from pipelines._descriptors import Described, read_card, read_descriptors
 from pipelines._files import write_table
+from pipelines._matching import AUDIT, MANIFEST, kept_rows
 from pipelines._moved import moved, with_column
-from pipelines._properties import numbers
 from pipelines._records import record_of
-from pipelines._selecting import Cohort, Decision, Question, decide, is_labeled
+from pipelines._selecting import Decision, Question, decide, is_labeled
 from pipelines._selection_audit import audit, kept_by, passed, share_by_case, summary
 from pipelines._selection_figure import draw_kept_by, draw_selection
+from pipelines._stand_ins import in_the_end
+from pipelines._target import Cohort, read_cohort
 
-AUDIT, KEPT_BY, FIGURES = "audit.parquet", "kept_by.parquet", "figures"
+KEPT_BY, FIGURES = "kept_by.parquet", "figures"
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,9 @@ class Made:
 def run(cfg: Select) -> None:
     """Decide on each row of the train split, write what is left and why."""
     manifest = read_manifest(cfg.manifest)
-    steps = steps_of(cfg)
+    steps = steps_of(cfg, manifest)
+    folders = [step.descriptors for step in steps]
+    target = None if cfg.target is None else read_cohort(cfg.target, folders)
     with (
         build(cfg.tracker).run(f"select {cfg.output.name}", config=dump(cfg)) as tracked,
         open_pool(cfg.scheduler, cfg.jobs) as pool,
@@ -114,7 +123,7 @@ def run(cfg: Select) -> None:
         made: list[Made] = []
         for step in steps:
             before = made[-1].left if made else manifest
-            made.append(take(cfg, step, before, pool))
+            made.append(take(cfg, step, before, pool, target))
             print(made[-1].said, flush=True)
             found = summary(before, made[-1].left, made[-1].rows, made[-1].decision)
             tracked.metrics(step.number, {f"select/{name}": v for name, v in found.items()})
@@ -129,7 +138,7 @@ def run(cfg: Select) -> None:
     print(f"{len(left)} of {len(manifest)} cases are left with other splits{note}: {cfg.output}")
 
 
-def steps_of(cfg: Select) -> list[Step]:
+def steps_of(cfg: Select, manifest: Manifest) -> list[Step]:
     """Return the selectors and what each is given, the last one with the budget of another arm."""
     steps = [Step(0, build(cfg.selector), cfg.descriptors, cfg.within)]
     for number, then in enumerate(cfg.then, start=1):
@@ -137,29 +146,17 @@ def steps_of(cfg: Select) -> list[Step]:
         within = then.within or steps[-1].within
         steps.append(Step(number, build(then.selector), descriptors, within))
     if cfg.as_many_as is not None:
-        steps[-1] = replace(steps[-1], budget=kept_rows(cfg.as_many_as))
+        unit = read_card(steps[-1].descriptors)["unit"]
+        steps[-1] = replace(steps[-1], budget=kept_rows(cfg.as_many_as, manifest, unit))
     return steps
 
 
-def kept_rows(folder: Path) -> int:
-    """Return how many rows another selection kept in the end.
+def take(cfg: Select, step: Step, before: Manifest, pool: Pool, target: Cohort | None) -> Made:
+    """Take a step.
 
     Raises:
-        DataError: If there is none in the folder.
+        ConfigError: If its selector cannot use its descriptors.
     """
-    path = folder / AUDIT
-    if not path.is_file():
-        msg = (
-            f"as_many_as: {folder} holds no selection (no {AUDIT}); run that `medssl select` first"
-        )
-        raise DataError(msg)
-    log = pq.read_table(path, columns=["kept", "step"])
-    last = pc.equal(log["step"], pc.max(log["step"]))
-    return int(pc.sum(pc.and_(log["kept"], pc.fill_null(last, False))).as_py())  # noqa: FBT003
-
-
-def take(cfg: Select, step: Step, before: Manifest, pool: Pool) -> Made:
-    """Take a step."""
     rows = read_descriptors(step.descriptors, before, split="train")
     if rows.kind not in step.selector.takes:
         msg = (
@@ -168,51 +165,26 @@ def take(cfg: Select, step: Step, before: Manifest, pool: Pool) -> Made:
             "give another selector or similarity, or what `embed` makes with another descriptor"
         )
         raise ConfigError(msg)
-    target = None if cfg.target is None else cohort(cfg.target, step, rows)
     question = Question(
         selector=step.selector,
         within=step.within,
         keep_labeled=cfg.keep_labeled,
+        order=cfg.order,
+        seed=cfg.seed,
         stratify_by=cfg.stratify_by,
-        target=target,
+        target=None if target is None else target.beside(rows.card),
         budget=step.budget,
     )
     decision = decide(question, before, rows, pool, int(cfg.memory_gib * 2**30))
     return Made(step, before, rows, decision, keep(before, rows, decision.kept))
 
 
-def cohort(target: Target, step: Step, rows: Described) -> Cohort:
-    """Return the target cohort's rows, described as those that are selected from.
-
-    Raises:
-        ConfigError: If they were described in another way.
-        DataError: If no train case is within the range, or all are blank.
-    """
-    manifest = read_manifest(target.manifest)
-    train = manifest.split("train")
-    if (within := target.within) is not None:
-        known = numbers(train, within.attribute)
-        train = train.keep(np.flatnonzero((known >= within.low) & (known <= within.high)))
-    if not len(train):
-        msg = f"target: no train case of {target.manifest} is within {within}; widen the range"
-        raise DataError(msg)
-    wanted = read_descriptors(target.descriptors, train, split="train")
-    for key in ("descriptor", "weights"):
-        if wanted.card[key] != rows.card[key]:
-            msg = (
-                f"target.descriptors: {target.descriptors} and {step.descriptors} differ in their "
-                f"{key} ({wanted.card[key]}, {rows.card[key]}); describe both in the same way"
-            )
-            raise ConfigError(msg)
-    evaluated = Manifest(manifest.table.filter(pc.field("split") != "train"))
-    return Cohort(wanted.values[~wanted.blank], train, evaluated)
-
-
 def write(cfg: Select, manifest: Manifest, made: list[Made]) -> None:
     """Write the smaller manifest, and the account of it in tables and figures."""
     audits = [audit(one.before, one.rows, one.decision, one.step.number) for one in made]
-    log = pa.concat_tables([*audits, passed(manifest)], promote_options="default")
-    write_table(log, cfg.output / AUDIT)
+    log = pa.concat_tables(audits)
+    account = pa.concat_tables([in_the_end(log), passed(manifest)], promote_options="default")
+    write_table(account, cfg.output / AUDIT)
     unit = "slice" if any(one.rows.unit == "slice" for one in made) else "volume"
     common = kept_by(manifest, made[-1].left, unit)
     write_table(common, cfg.output / KEPT_BY)
@@ -225,7 +197,7 @@ def write(cfg: Select, manifest: Manifest, made: list[Made]) -> None:
     root = cfg.manifest.parent
     draw_contact_sheet(log, manifest, root, cfg.num_examples, figures / "dropped.png")
     # Last: where it is, all of it is.
-    write_manifest(moved(made[-1].left, root, cfg.output), cfg.output / "manifest.parquet")
+    write_manifest(moved(made[-1].left, root, cfg.output), cfg.output / MANIFEST)
 
 
 def keep(manifest: Manifest, rows: Described, kept: Bool[np.ndarray, "row"]) -> Manifest:

@@ -160,6 +160,16 @@ class Wrapping(Protocol):
 class Budgeted(Selector, Protocol):
     """A selector that is told how many rows to keep."""
 
+    @property
+    def fraction(self) -> float:
+        """Share of the rows to keep, if no number is given."""
+        ...
+
+    @property
+    def budget(self) -> int | None:
+        """Rows to keep, if a number is given."""
+        ...
+
     def keeping(self, budget: int) -> "Budgeted":
         """Return the same with another number of rows to keep."""
         ...

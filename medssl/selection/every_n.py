@@ -4,7 +4,7 @@ Source: Wolf et al., "Less is More: Selective reduction of CT data for self-supe
 pre-training of deep learning models with contrastive learning improves downstream
 classification performance", CIBM 183, 2024, arXiv:2410.14524; the arm EveryN.
 Departs from the paper: n is not published, and need not be whole here, so that any share can be
-kept.
+kept; a group without rows keeps none, but a table without rows is refused, as by every selector.
 """
 
 from dataclasses import dataclass, replace

@@ -78,7 +78,10 @@ class SimCore:
             DataError: If the table has no target, or one of fewer rows than centroids.
         """
         if table.target is None:
-            msg = "simcore needs the vectors of a target cohort: set `target` of `select`"
+            msg = (
+                "simcore needs the vectors of a target cohort: set `target` of `select`, and its "
+                "descriptors to what describes it as the rows of this step are"
+            )
             raise DataError(msg)
         budget = _budget.rows_to_keep(self.fraction, self.budget, len(table))
         centers = self._centers(directions(table.target))

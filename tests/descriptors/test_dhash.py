@@ -53,6 +53,16 @@ def test_hashes_known_by_hand():
     assert DHash().slices(volume_of(np.arange(72).reshape(8, 9))).tolist() == [[ALL_ONES]]
 
 
+def test_the_second_axis_tells_from_a_blank_what_brightens_along_it_alone():
+    ramp = np.tile(np.linspace(0, 255, 512).round(), (512, 1))
+    shown = volume_of(np.full((512, 512), 99.0), ramp.T, ramp[:, ::-1], ramp.T[::-1])
+    blank, down, *darkening = DHash(axes="all").slices(shown).tolist()
+    assert DHash().slices(shown).tolist() == [[0]] * 4
+    assert (blank, down) == ([0, 0], [0, ALL_ONES])
+    # What only darkens is told from a blank by neither: that is what blanks are marked for.
+    assert darkening == [[0, 0]] * 2
+
+
 def test_the_first_comparison_is_the_highest_bit():
     picture = np.zeros((8, 9))
     picture[0, 1:] = 255  # brighter from the first pixel of the first row to the second

@@ -448,7 +448,8 @@ def test_whom_the_target_is_evaluated_on_is_never_chosen(tmp_path, capsys):
         select(tmp_path, "all", selector="{name: uniform, budget: 1}", output=tmp_path / "arm") == 0
     )
     assert select(tmp_path, "simcore", **target, as_many_as=tmp_path / "arm") == 2
-    assert "1 rows are to be kept, but the target cohort alone has 1" in capsys.readouterr().err
+    said = "1 of 3 rows are to be kept, but 1 are in any case (1 of the target cohort), which"
+    assert said in capsys.readouterr().err
     card = json.loads((tmp_path / "cohort_rows" / "card.json").read_text())
     other = json.dumps(card | {"weights": "others"})
     (tmp_path / "cohort_rows" / "card.json").write_text(other)
@@ -533,3 +534,241 @@ def test_a_manifest_without_train_cases_is_refused(tmp_path, capsys):
     manifest(tmp_path, ("a", "s", "test", False, None))
     assert select(tmp_path) == 2
     assert "no case has split 'train'" in capsys.readouterr().err
+
+
+PLACES = (0, 1, 3, 6, 10, 15, 21, 28, 36, 45)  # of ten hashes: apart by as many bits as these
+LABELED = (0, 1, 6, 9)  # the second of which is within a bit of the first
+
+
+def ten_volumes(root, blank=(), labeled=LABELED):
+    """Volumes of one subject, n0 to n9."""
+    names = [f"n{number}" for number in range(10)]
+    manifest(root, *[(n, "s", "train", k in labeled, None) for k, n in enumerate(names)])
+    rows = zip(names, PLACES, strict=True)
+    descriptors(
+        root, "hash", [(n, None, (1 << p) - 1, k in blank) for k, (n, p) in enumerate(rows)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "keys"),
+    [
+        ("uniform", {"selector.budget": 6}),
+        ("uniform", {"selector.fraction": 0.6}),
+        ("calibrated", {"selector.fraction": 0.6}),
+        ("calibrated", {"selector": "{name: calibrated, budget: 6, selector: {name: uniform}}"}),
+        ("near_duplicates", {"as_many_as": "arm"}),
+        ("uniform", {"as_many_as": "arm"}),
+    ],
+)
+@pytest.mark.parametrize("blank", [(), (1,)])
+def test_labeled_cases_count_among_those_that_are_to_be_kept(tmp_path, capsys, config, keys, blank):
+    ten_volumes(tmp_path)
+    if "as_many_as" in keys:
+        keys = {"as_many_as": tmp_path / "arm"}
+        random = {"selector.budget": 6, "keep_labeled": False, "output": tmp_path / "arm"}
+        assert select(tmp_path, "uniform", **random) == 0
+    ten_volumes(tmp_path, blank)
+    assert select(tmp_path, config, **keys) == 0
+    assert len(left(tmp_path)) == 6
+    assert {f"n{number}" for number in LABELED} < left(tmp_path).keys()
+    reasons = [row["reason"] for row in audit(tmp_path).values()]
+    assert (reasons.count("labeled"), reasons.count("kept")) == (4, 2)
+    if config != "uniform" or "as_many_as" in keys:
+        assert "missed_rows 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("keys", [{"selector.budget": 4}, {"selector.fraction": 0.3}])
+def test_a_number_that_labeled_cases_alone_make_up_is_refused(tmp_path, capsys, keys):
+    ten_volumes(tmp_path)
+    assert select(tmp_path, "uniform", **keys) == 2
+    said = r"[34] of 10 rows are to be kept, but 4 are in any case \(4 labeled\), which leaves none"
+    assert re.search(said, capsys.readouterr().err)
+
+
+def test_slices_that_nobody_described_are_not_passed_over(tmp_path, capsys):
+    cases = ("a", "s", "train", False, [0, 1]), ("b", "s", "train", False, None)
+    manifest(tmp_path, *cases)
+    for described, said in (
+        ((1, 2), "lacks slices of 2 of 2 cases, such as 1 of the 2 that case a takes part with"),
+        ((0, 1, 2), "lacks slices of 1 of 2 cases, such as 1 of the 4 that case b takes part with"),
+    ):
+        rows = [(name, k, 2 ** (9 * k) - 1, False) for name in "ab" for k in described]
+        descriptors(tmp_path, "hash", rows)
+        assert select(tmp_path) == 2
+        assert f"{said}; run `medssl embed` on this manifest" in capsys.readouterr().err
+    assert not (tmp_path / "small").exists()
+
+
+def archive_and_cohort(root):
+    """In `outputs`, two cases, and one of a subject whom the cohort of one case is tested on."""
+    out, cohort = root / "outputs", root / "outputs" / "cohort"
+    cohort.mkdir(parents=True)
+    archive = ("a", "s1", False), ("b", "s2", False), ("e", "s3", True)
+    manifest(out, *[(name, subject, "train", has, None) for name, subject, has in archive])
+    manifest(cohort, ("t", "s4", "train", False, None), ("v", "s3", "test", True, None))
+    words = [0, 1, 2**20 - 1, 2**40 - 1]  # of which the second is like the first
+    places = [(name, k) for name in "abe" for k in range(SLICES)]
+    descriptors(out, "hash", [(name, k, words[k], False) for name, k in places], "dhash")
+    turned = {"a": 0.0, "b": 0.05, "e": 0.0}  # away from where the cohort points
+    vectors = [(name, k, [1.0, turned[name] + k / 10], False) for name, k in places]
+    descriptors(out, "vector", vectors, "slice_vectors")
+    wanted = [(name, k, [1.0, 0.0], False) for name in "tv" for k in range(SLICES)]
+    descriptors(cohort, "vector", wanted, "slice_vectors")
+
+
+def test_slices_are_reduced_and_then_those_like_a_cohort_are_chosen(tmp_path, monkeypatch):
+    config = Path("configs/select/reduce_then_simcore.yaml").resolve()
+    archive_and_cohort(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(["select", str(config), "--set", "num_examples=0"]) == 0
+    out = tmp_path / "outputs" / "reduce_then_simcore"
+    cases = read_manifest(out / "manifest.parquet")
+    # Three of the six that the hash leaves, those at the smallest angles.
+    assert {case.case_id: case.slices for case in cases} == {"a": [0, 2], "b": [0]}
+    rows = pq.read_table(out / "audit.parquet").to_pylist()
+    assert [row["reason"] for row in rows if row["case_id"] == "e"] == ["evaluated"] * SLICES
+    first = [row for row in rows if row["step"] == 0 and row["reason"] == "represented"]
+    assert [(row["slice"], row["stands_for_case"]) for row in first] == [(1, "a"), (1, "b")]
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        ("[]", r"slice_vectors and \S*dhash differ in their descriptor \(.*vector.*, .*hash.*\)"),
+        (
+            "[{selector: {name: k_center}, descriptors: outputs/slice_vectors}, "
+            "{selector: {name: simcore}, descriptors: outputs/others}]",
+            "its descriptors to what describes it as the rows of this step are",
+        ),
+    ],
+)
+def test_a_cohort_that_is_described_otherwise_is_told(tmp_path, monkeypatch, capsys, then, said):
+    config = Path("configs/select/reduce_then_simcore.yaml").resolve()
+    archive_and_cohort(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    rows = [(name, k, [1.0, k], False) for name in "abe" for k in range(SLICES)]
+    descriptors(tmp_path / "outputs", "vector", rows, "others")
+    card = tmp_path / "outputs" / "others" / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"weights": "others"}))
+    assert main(["select", str(config), "--set", "num_examples=0", "--set", f"then={then}"]) == 2
+    assert re.search(said, capsys.readouterr().err)
+
+
+def with_properties(root):
+    """Give the cases of two subjects ages and grades; d says neither."""
+    path = root / "cache" / "manifest.parquet"
+    cases = [asdict(case) for case in read_manifest(path)]
+    for case, age, grade in zip(cases, (70.0, 70.0, 41.5, None), ("1", "1", "2", ""), strict=True):
+        case |= {"age_years": age, "attributes": {"grade": grade}}
+    write_manifest(Manifest.of(Case(**case) for case in cases), path)
+
+
+@pytest.mark.parametrize(
+    ("by", "names"),
+    [
+        ("subject_id", "stu"),
+        ("age_years", ("70", "41.5", "unknown")),
+        ("grade", ("1", "2", "unknown")),
+        ("attributes.grade", ("1", "2", "unknown")),
+    ],
+)
+def test_quotas_are_of_any_column_or_attribute(tmp_path, by, names):
+    two_subjects(tmp_path)
+    with_properties(tmp_path)
+    quotas = {"stratify_by": by, "selector.selector": "{name: uniform}", "selector.budget": 3}
+    assert select(tmp_path, "quotas", **quotas) == 0
+    assert left(tmp_path).keys() > {"c", "d"}
+    shares = json.dumps(dict(zip(names, (1, 0, 1), strict=True)))
+    assert select(tmp_path, "quotas", **quotas, **{"selector.shares": shares}) == 0
+    assert left(tmp_path).keys() == {"a", "b", "d"}
+
+
+@pytest.mark.parametrize("by", ["grde", "shape", "attributes.site"])
+def test_quotas_of_what_the_manifest_does_not_say_are_refused(tmp_path, capsys, by):
+    two_subjects(tmp_path)
+    with_properties(tmp_path)
+    assert select(tmp_path, "quotas", stratify_by=by, **{"selector.selector.name": "uniform"}) == 2
+    said = rf"no attribute, '{by}'; .* columns \['case_id', .*\] and the attributes \['grade'\]"
+    assert re.search(said, capsys.readouterr().err)
+
+
+def test_the_order_says_which_of_near_duplicates_is_kept(tmp_path):
+    names = [f"c{number:02}" for number in range(12)]
+    manifest(tmp_path, *[(name, "s", "train", False, None) for name in names])
+    descriptors(tmp_path, "hash", [(n, None, (1 << k) - 1, False) for k, n in enumerate(names)])
+    kept_by_seed = []
+    for seed in (None, 0, 1):
+        random = {} if seed is None else {"order": "random", "seed": seed}
+        assert select(tmp_path, **random) == 0
+        rank = np.arange(12) if seed is None else np.random.default_rng(seed).permutation(12)
+        kept = []
+        for row in np.argsort(rank):
+            if all(abs(row - other) > 6 for other in kept):
+                kept.append(row)
+        assert list(left(tmp_path)) == [names[row] for row in sorted(kept)]
+        kept_by_seed.append(tuple(left(tmp_path)))
+    assert len(set(kept_by_seed)) == 3
+
+
+def test_labeled_cases_come_first_in_a_random_order_too(tmp_path):
+    for seed in (0, 1):
+        two_subjects(tmp_path, labeled="b")
+        assert select(tmp_path, within="all", order="random", seed=seed) == 0
+        assert "".join(left(tmp_path)) == "bd"
+
+
+def test_as_many_as_another_selection_is_of_the_same_rows(tmp_path, capsys):
+    slices_of_three_cases(tmp_path)
+    assert select(tmp_path) == 0
+    matched = {"as_many_as": tmp_path / "small", "output": tmp_path / "matched"}
+    vectors = [("a", None, [1.0, 0.0], False), ("b", None, [1.0, 0.1], False)]
+    descriptors(tmp_path, "vector", vectors, folder="vectors")
+    volumes = {"descriptors": tmp_path / "vectors", **matched}
+    assert select(tmp_path, "k_center", **volumes) == 2
+    assert "kept slices in the end, this selection keeps volumes" in capsys.readouterr().err
+    path = tmp_path / "cache" / "manifest.parquet"
+    cases = [asdict(case) for case in read_manifest(path)]
+    for number, change, said in (
+        (1, {"slices": [1]}, "selection from 6 slices, this manifest has 5 in its train split"),
+        (1, {"image_uri": "z.b2nd"}, "1 cases have another image there, such as b; give"),
+        (2, {"case_id": "z"}, "2 cases are in one of the two alone, such as c, in that; give"),
+    ):
+        changed = [case | (change if k == number else {}) for k, case in enumerate(cases)]
+        write_manifest(Manifest.of(Case(**case) for case in changed), path)
+        assert select(tmp_path, "uniform", **matched) == 2
+        assert said in capsys.readouterr().err
+    (tmp_path / "small" / "manifest.parquet").unlink()
+    assert select(tmp_path, "uniform", **matched) == 2
+    assert "small holds no selection (no manifest.parquet)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("selector", "kind", "values", "end"),
+    [
+        ("near_duplicates", "hash", [0, 1, 2**40 - 1], ("represented", "c", 1 - 2 / 64)),
+        ("entropy_filter", "content", [[5, 1], [0, 1], [5, 1]], ("orphaned", None, None)),
+    ],
+)
+def test_what_stands_for_a_row_is_followed_to_what_is_left(tmp_path, selector, kind, values, end):
+    subjects = {"c": "t", "a": "s", "b": "s", "d": "u"}
+    manifest(tmp_path, *[(name, subjects[name], "train", False, None) for name in subjects])
+    words = {"c": 1, "a": 0, "b": 3, "d": 2**40 - 1}
+    descriptors(tmp_path, "hash", [(name, None, words[name], False) for name in words])
+    again = [(name, None, value, False) for name, value in zip("cad", values, strict=True)]
+    descriptors(tmp_path, kind, again, folder="again")
+    then = {"selector": {"name": selector}, "within": "all", "descriptors": f"{tmp_path}/again"}
+    assert select(tmp_path, then=json.dumps([then])) == 0
+    assert list(left(tmp_path)) == ["c", "d"]
+    log = pq.read_table(tmp_path / "small" / "audit.parquet").to_pylist()
+    (row,) = [row for row in log if row["case_id"] == "b"]
+    assert (row["reason"], row["stands_for_case"], row["similarity"]) == end
+    assert (row["kept"], row["step"]) == (False, 0)
+
+
+def test_a_volume_whose_slices_are_all_blank_keeps_none(tmp_path):
+    manifest(tmp_path, ("a", "s", "train", False, None), ("b", "s", "train", False, None))
+    rows = [(name, k, k, name == "a") for name in "ab" for k in range(SLICES)]
+    descriptors(tmp_path, "hash", rows)
+    assert select(tmp_path, "every_n", **{"selector.n": 2}) == 0
+    assert left(tmp_path) == {"b": [0, 2]}

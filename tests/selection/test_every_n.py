@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from medssl.errors import DataError
 from medssl.selection import DescriptorTable
 from medssl.selection.every_n import EveryN
 
@@ -48,3 +49,10 @@ def test_a_step_that_is_not_whole_is_kept_on_average(n, kept):
 @pytest.mark.parametrize("share", [0.07, 0.3, 0.88])
 def test_the_knob_is_the_share_that_is_kept(share):
     assert len(EveryN().at(share)(line(10_000)).kept) == pytest.approx(10_000 * share, abs=1)
+
+
+def test_a_group_without_rows_keeps_none_and_a_table_without_rows_is_refused():
+    table = line(5, group=[0, 0, 2, 2, 2])  # none is of group 1
+    assert EveryN(n=2)(table).kept.tolist() == [0, 2, 4]
+    with pytest.raises(DataError, match="expected descriptors of at least one row, got none"):
+        line(0)

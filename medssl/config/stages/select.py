@@ -5,7 +5,6 @@ from typing import Literal
 
 from medssl.config.schema import (
     SILENT,
-    Column,
     Count,
     Natural,
     Positive,
@@ -39,12 +38,14 @@ class Range:
 class Target:
     """A cohort that the selection is to serve.
 
-    What is selected from may hold it, and is then kept besides what is selected.
+    What is selected from may hold it, and is then kept besides what is selected. Of several
+    selectors those come close to it that see what is described as it is; whom it is evaluated on
+    is left out by all.
 
     Args:
         manifest: The cached manifest. Its train cases are the target; subjects of its other splits
             are left out of what is selected from.
-        descriptors: What `embed` wrote of it, by the same descriptor and weights.
+        descriptors: What `embed` wrote of it, by the descriptor and weights of one selector's.
         within: Which of its train cases; all without it.
     """
 
@@ -81,11 +82,18 @@ class Select:
             `case`, what a `subject` has, or `all` there is.
         then: Further selectors, each among what those before it left.
         target: A cohort that selectors are to come close to.
-        stratify_by: The column of the manifest that quotas are about.
-        as_many_as: The folder of another selection of the same manifest: as many rows are kept in
-            the end as there, those of the target's cases counted.
-        keep_labeled: Keep each case that has a label, whole, and let it stand for others. If
-            not, labels play no part, and the closing line says how many were dropped.
+        stratify_by: What quotas are about: a column of the manifest that holds one value a case, or
+            else one of its attributes, as `NAME` or `attributes.NAME`.
+        order: Which of two rows comes first for selectors to which that matters, such as those that
+            keep the first of near duplicates: by `position`, as the manifest lists cases and
+            slices lie, or at `random`.
+        seed: Of a random order.
+        as_many_as: The folder of another selection of the same manifest and unit: as many rows are
+            kept in the end as there, those of labeled and of the target's cases counted.
+        keep_labeled: Keep each case that has a label, whole. Its rows count among those that a
+            selector is told to keep by number or share; only the rest is chosen, and quotas are of
+            the rest. To a selector with a limit they come first and stand for others. If not,
+            labels play no part, and the closing line says how many were dropped.
         num_examples: Pairs on each half of the contact sheet: the most and the least alike ones.
         scheduler: Who works where groups can be decided on apart: `threads` or `processes` of this
             machine, or the address of a Dask scheduler, `tcp://host:port`.
@@ -101,7 +109,9 @@ class Select:
     within: Within = "subject"
     then: tuple[Then, ...] = ()
     target: Target | None = None
-    stratify_by: Column | None = None
+    stratify_by: str | None = None
+    order: Literal["position", "random"] = "position"
+    seed: int = 0
     as_many_as: Path | None = None
     keep_labeled: bool = True
     num_examples: Natural = 6
