@@ -73,12 +73,10 @@ def _sizes(manifest: Manifest, unit: str) -> list[int]:
     """Return how many rows each case amounts to."""
     if unit == "volume":
         return [1] * len(manifest)
-    depths = [shape[2] for shape in manifest.table["shape"].to_pylist()]
-    listed = manifest.table["slices"].to_pylist()
-    return [
-        depth if slices is None else len(slices)
-        for depth, slices in zip(depths, listed, strict=True)
-    ]
+    depths = pc.list_element(manifest.table["shape"], 2)
+    listed = pc.list_value_length(manifest.table["slices"])
+    sizes: list[int] = pc.coalesce(listed, depths).to_pylist()
+    return sizes
 
 
 EMPTY = pa.table(
