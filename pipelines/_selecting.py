@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow.compute as pc
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 from medssl.data.engine import Pool, map_bounded
 from medssl.data.manifest import Manifest
@@ -23,7 +23,11 @@ from medssl.selection.calibrated import Calibrated
 from pipelines._descriptors import Described
 from pipelines._progress import track
 
-KEPT = ("kept", "labeled", "in_target")
+# Why a row is kept (the first three) or not; rows hold the number of theirs.
+REASONS = ("kept", "labeled", "in_target", "represented", "filtered", "blank", "evaluated")
+KEPT, LABELED, IN_TARGET, REPRESENTED, FILTERED, BLANK, EVALUATED = map(
+    np.uint8, range(len(REASONS))
+)
 PARTS_A_JOB = 8  # so that a large one at the end leaves nobody idle for long
 SAMPLED_PAIRS = 10_000
 COPIES = 8  # of the values, and what a selector computes of them
@@ -35,7 +39,7 @@ class Decision:
 
     Args:
         kept: Whether it is kept.
-        reason: Why or why not.
+        reason: Why or why not, by its number among the reasons.
         stands_for: The row that stands for it; -1 if none does.
         similarity: Between the two; NaN if there is none.
         numbers: What the selector says of itself.
@@ -44,7 +48,7 @@ class Decision:
     """
 
     kept: Bool[np.ndarray, "row"]
-    reason: np.ndarray
+    reason: UInt8[np.ndarray, "row"]
     stands_for: Int[np.ndarray, "row"]
     similarity: Float[np.ndarray, "row"]
     numbers: Mapping[str, float] = field(default_factory=dict)
@@ -97,25 +101,25 @@ def decide(
         DataError: If none does, or none may be chosen.
     """
     labeled = is_labeled(manifest)[rows.case] & question.keep_labeled
-    reason = np.full(len(rows.case), "represented", dtype=object)
-    reason[rows.blank] = "blank"
+    reason = np.full(len(rows.case), REPRESENTED)
+    reason[rows.blank] = BLANK
     if question.target is not None:
         told = known_to_target(manifest, question.target)[rows.case]
-        reason[told != ""] = told[told != ""]
-    (open_,) = np.nonzero(reason == "represented")
+        reason[told != REPRESENTED] = told[told != REPRESENTED]
+    (open_,) = np.nonzero(reason == REPRESENTED)
     if not len(open_):
         msg = (
-            f"none of {len(rows.case)} rows can be chosen: {(reason == 'blank').sum()} are blank, "
+            f"none of {len(rows.case)} rows can be chosen: {(reason == BLANK).sum()} are blank, "
             "the others are of the target cohort; lower min_foreground, or give other cases"
         )
         raise DataError(msg)
     table = table_of(question, manifest, rows, labeled).take(open_)
-    selector = with_budget(question, int((reason == "in_target").sum()))
+    selector = with_budget(question, int((reason == IN_TARGET).sum()))
     selection = chosen(selector, table, pool, memory_bytes)
     told_nobody = selection.stands_for == NOBODY
-    reason[open_[told_nobody]] = "filtered"
-    reason[open_[selection.kept]] = "kept"
-    reason[labeled] = "labeled"
+    reason[open_[told_nobody]] = FILTERED
+    reason[open_[selection.kept]] = KEPT
+    reason[labeled] = LABELED
     stands_for = np.full(len(rows.case), NOBODY)
     stands_for[open_] = np.where(told_nobody, NOBODY, open_[selection.stands_for])
     stands_for[labeled] = np.flatnonzero(labeled)
@@ -123,7 +127,7 @@ def decide(
     similarity[open_] = selection.similarity
     similarity[labeled] = 1.0
     return Decision(
-        kept=np.isin(reason.astype(str), KEPT),
+        kept=reason <= IN_TARGET,
         reason=reason,
         stands_for=stands_for,
         similarity=similarity,
@@ -202,16 +206,16 @@ def strata_of(manifest: Manifest, column: str) -> tuple[Int[np.ndarray, "case"],
     return encoded.indices.to_numpy().astype(np.int64), tuple(encoded.dictionary.to_pylist())
 
 
-def known_to_target(manifest: Manifest, target: Cohort) -> np.ndarray:
-    """Return why a case is not chosen from: `evaluated`, `in_target`, or an empty string.
+def known_to_target(manifest: Manifest, target: Cohort) -> UInt8[np.ndarray, "case"]:
+    """Return why a case is not chosen from: evaluated, in target, or represented if it may be.
 
     Whoever the target is evaluated on is never trained on. The target's own cases would be chosen
     first: they are trained on in any case.
     """
-    reason = np.full(len(manifest), "", dtype=object)
+    reason = np.full(len(manifest), REPRESENTED)
     for why, cases, keys in (
-        ("in_target", target.cases, ("digest",)),
-        ("evaluated", target.evaluated, ("digest", "subject_id")),
+        (IN_TARGET, target.cases, ("digest",)),
+        (EVALUATED, target.evaluated, ("digest", "subject_id")),
     ):
         for key in keys:
             known = pc.is_in(manifest.table[key], value_set=cases.table[key].combine_chunks())

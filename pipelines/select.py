@@ -46,7 +46,7 @@ from pipelines._files import write_table
 from pipelines._moved import moved, with_column
 from pipelines._properties import numbers
 from pipelines._records import record_of
-from pipelines._selecting import Cohort, Decision, Question, decide, is_labeled
+from pipelines._selecting import REASONS, Cohort, Decision, Question, decide, is_labeled
 from pipelines._selection_audit import audit, kept_by, passed, share_by_case, summary
 from pipelines._selection_figure import draw_kept_by, draw_selection
 
@@ -93,8 +93,9 @@ class Made:
     @property
     def said(self) -> str:
         """What a person reads of it."""
-        reasons, counts = np.unique(self.decision.reason.astype(str), return_counts=True)
-        why = ", ".join(f"{count} {reason}" for reason, count in zip(reasons, counts, strict=True))
+        counts = np.bincount(self.decision.reason, minlength=len(REASONS)).tolist()
+        told = sorted((reason, n) for reason, n in zip(REASONS, counts, strict=True) if n)
+        why = ", ".join(f"{count} {reason}" for reason, count in told)
         numbers = "".join(f", {k} {v:.4g}" for k, v in self.decision.numbers.items())
         kept, total = self.decision.kept.sum(), len(self.rows.case)
         return f"kept {kept} of {total} {self.rows.unit}s ({kept / total:.1%}): {why}{numbers}"
