@@ -14,7 +14,7 @@ from jaxtyping import UInt64
 
 from medssl.data.manifest import Manifest
 from medssl.errors import ConfigError, DataError
-from medssl.models.export import HASH
+from medssl.models.export import HASH, knows_hashes
 from medssl.similarity.hamming import is_near, nearest
 from pipelines._descriptors import read_descriptors
 
@@ -61,6 +61,26 @@ def check_splits(cases: pa.Table) -> None:
             "out, and split again"
         )
         raise DataError(msg)
+
+
+def not_looked_for(cases: pa.Table, export: Path | None = None) -> list[str]:
+    """Return a sentence where near copies cannot be told because hashes are not known, else none.
+
+    Args:
+        cases: What `with_hashes` gave.
+        export: The weights that must not know them, if there are any.
+    """
+    if HASH not in cases.column_names:
+        return [
+            "near copies were not looked for: there are no hashes; give as `descriptors` what "
+            "`medssl embed configs/embed/dhash_volumes.yaml` writes"
+        ]
+    if export is not None and not knows_hashes(export):
+        return [
+            f"near copies of what {export} was trained on were not looked for: it holds no hashes; "
+            "train it with `descriptors`"
+        ]
+    return []
 
 
 def near_copies(cases: pa.Table, others: pa.Table) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow.compute as pc
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from medssl.data.engine import Pool, map_bounded
 from medssl.data.manifest import Manifest
@@ -24,10 +24,18 @@ from medssl.selection._sparing import Sparing
 from medssl.selection.calibrated import Calibrated
 from pipelines._descriptors import Described
 from pipelines._progress import track
+from pipelines._reasons import (
+    BLANK,
+    EVALUATED,
+    FILTERED,
+    IN_TARGET,
+    KEPT,
+    LABELED,
+    REPRESENTED,
+)
 from pipelines._strata import strata_of
 from pipelines._target import Cohort
 
-KEPT = ("kept", "labeled", "in_target")
 PARTS_A_JOB = 8  # so that a large one at the end leaves nobody idle for long
 SAMPLED_PAIRS = 10_000
 COPIES = 8  # of the values, and what a selector computes of them
@@ -39,7 +47,7 @@ class Decision:
 
     Args:
         kept: Whether it is kept.
-        reason: Why or why not.
+        reason: Why or why not, by its number among the reasons.
         stands_for: The row that stands for it; -1 if none does.
         similarity: Between the two; NaN if there is none.
         numbers: What the selector says of itself.
@@ -48,7 +56,7 @@ class Decision:
     """
 
     kept: Bool[np.ndarray, "row"]
-    reason: np.ndarray
+    reason: UInt8[np.ndarray, "row"]
     stands_for: Int[np.ndarray, "row"]
     similarity: Float[np.ndarray, "row"]
     numbers: Mapping[str, float] = field(default_factory=dict)
@@ -89,16 +97,16 @@ def decide(
     Raises:
         DataError: If none does, or none may be chosen.
     """
-    reason = np.full(len(rows.case), "represented", dtype=object)
-    reason[rows.blank] = "blank"
+    reason = np.full(len(rows.case), REPRESENTED)
+    reason[rows.blank] = BLANK
     if question.target is not None:
         told = question.target.told(manifest)[rows.case]
-        reason[told != ""] = told[told != ""]
-    labeled = is_labeled(manifest)[rows.case] & (reason != "evaluated") & question.keep_labeled
-    (open_,) = np.nonzero(reason == "represented")
+        reason[told != REPRESENTED] = told[told != REPRESENTED]
+    labeled = is_labeled(manifest)[rows.case] & (reason != EVALUATED) & question.keep_labeled
+    (open_,) = np.nonzero(reason == REPRESENTED)
     if not len(open_):
         msg = (
-            f"none of {len(rows.case)} rows can be chosen: {(reason == 'blank').sum()} are blank, "
+            f"none of {len(rows.case)} rows can be chosen: {(reason == BLANK).sum()} are blank, "
             "the others are of the target cohort; lower min_foreground, or give other cases"
         )
         raise DataError(msg)
@@ -106,9 +114,9 @@ def decide(
     selector = told_to_keep(question, reason, labeled)
     selection = chosen(selector, table, pool, memory_bytes)
     told_nobody = selection.stands_for == NOBODY
-    reason[open_[told_nobody]] = "filtered"
-    reason[open_[selection.kept]] = "kept"
-    reason[labeled] = "labeled"
+    reason[open_[told_nobody]] = FILTERED
+    reason[open_[selection.kept]] = KEPT
+    reason[labeled] = LABELED
     stands_for = np.full(len(rows.case), NOBODY)
     stands_for[open_] = np.where(told_nobody, NOBODY, open_[selection.stands_for])
     stands_for[labeled] = np.flatnonzero(labeled)
@@ -116,7 +124,7 @@ def decide(
     similarity[open_] = selection.similarity
     similarity[labeled] = 1.0
     return Decision(
-        kept=np.isin(reason.astype(str), KEPT),
+        kept=reason <= IN_TARGET,
         reason=reason,
         stands_for=stands_for,
         similarity=similarity,
@@ -127,7 +135,7 @@ def decide(
 
 
 def told_to_keep(
-    question: Question, reason: np.ndarray, labeled: Bool[np.ndarray, "row"]
+    question: Question, reason: UInt8[np.ndarray, "row"], labeled: Bool[np.ndarray, "row"]
 ) -> Selector:
     """Return the selector, told which of the rows that it is to keep are kept in any case.
 
@@ -135,18 +143,18 @@ def told_to_keep(
 
     Args:
         question: Which selector, and how many rows, if that is given.
-        reason: Why a row is not chosen from; `represented` where it is.
+        reason: Why a row is not chosen from; that it is represented where it is.
         labeled: Which rows are kept for their label.
     """
     selector = question.selector
-    in_target = (reason == "in_target") & ~labeled
-    counted = labeled & (reason != "in_target")
+    in_target = (reason == IN_TARGET) & ~labeled
+    counted = labeled & (reason != IN_TARGET)
     if question.budget is not None:
         selector = to_budget(selector, question.budget)
         counted = labeled | in_target
     if not isinstance(selector, Budgeted) or not counted.any():
         return selector
-    is_open = reason == "represented"
+    is_open = reason == REPRESENTED
     what = {"labeled": counted & labeled, "of the target cohort": counted & in_target}
     return Sparing(
         selector,

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 
 from medssl.data.manifest import Manifest
 from pipelines._descriptors import Described
+from pipelines._reasons import REASONS
 from pipelines._selecting import Decision, is_labeled
 
 COMMON = ("site", "scanner", "body_part", "sequence", "modality", "group", "sex")
@@ -25,7 +26,7 @@ def audit(manifest: Manifest, rows: Described, decision: Decision, step: int) ->
             "stands_for_case": ids.take(case.take(stands_for)),
             "stands_for_slice": place.take(stands_for).cast(pa.int32()),
             "similarity": pa.array(decision.similarity, from_pandas=True),
-            "reason": pa.array(decision.reason.tolist(), pa.string()),
+            "reason": pa.array(REASONS).take(pa.array(decision.reason)),
             "step": pa.array(np.full(len(rows.case), step), pa.int32()),
         }
     )
@@ -73,12 +74,10 @@ def _sizes(manifest: Manifest, unit: str) -> list[int]:
     """Return how many rows each case amounts to."""
     if unit == "volume":
         return [1] * len(manifest)
-    depths = [shape[2] for shape in manifest.table["shape"].to_pylist()]
-    listed = manifest.table["slices"].to_pylist()
-    return [
-        depth if slices is None else len(slices)
-        for depth, slices in zip(depths, listed, strict=True)
-    ]
+    depths = pc.list_element(manifest.table["shape"], 2)
+    listed = pc.list_value_length(manifest.table["slices"])
+    sizes: list[int] = pc.coalesce(listed, depths).to_pylist()
+    return sizes
 
 
 EMPTY = pa.table(
@@ -100,11 +99,12 @@ def summary(
     subject = manifest.codes("subject_id")[rows.case]
     by_subject = np.bincount(subject, decision.kept)[np.unique(subject)]
     shares = by_subject / np.bincount(subject)[np.unique(subject)]
+    counts = dict(zip(REASONS, np.bincount(decision.reason, minlength=len(REASONS)), strict=True))
     reasons = ("blank", "filtered", "represented", "evaluated", "in_target")
     return {
         "rows": len(rows.case),
         "kept_rows": float(decision.kept.sum()),
-        **{f"{why}_rows": float((decision.reason == why).sum()) for why in reasons},
+        **{f"{why}_rows": float(counts[why]) for why in reasons},
         "kept_share": float(decision.kept.mean()),
         "kept_share_of_subject_min": float(shares.min()),
         "kept_share_of_subject_median": float(np.median(shares)),

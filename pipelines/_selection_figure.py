@@ -8,6 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipelines._reasons import REPRESENTED
 from pipelines._selecting import Decision
 
 BARS = 12  # of a column; the rest of its values is in the table
@@ -39,7 +40,7 @@ def draw_selection(decision: Decision, kept_share: Float[np.ndarray, "case"], pa
 
 
 def _draw_alike(axes: Axes, decision: Decision) -> None:
-    dropped = decision.similarity[decision.reason == "represented"]
+    dropped = decision.similarity[decision.reason == REPRESENTED]
     if len(decision.in_scope):
         # Shares, so that a sample of pairs and all dropped rows can be seen at one scale.
         weights = np.full(len(decision.in_scope), 1 / len(decision.in_scope))

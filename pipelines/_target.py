@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt8
 
 from medssl.config.stages.select import Target
 from medssl.data.manifest import Manifest, read_manifest
 from medssl.errors import ConfigError, DataError
 from pipelines._descriptors import read_card, read_descriptors
 from pipelines._properties import numbers
+from pipelines._reasons import EVALUATED, IN_TARGET, REPRESENTED
 
 DESCRIBED_BY = ("descriptor", "weights")  # of a card: what must be alike
 
@@ -39,16 +40,16 @@ class Cohort:
         """Return the cohort as it is seen beside rows of that card: without its own if unlike."""
         return replace(self, values=None) if differing(self.card, card) else self
 
-    def told(self, manifest: Manifest) -> np.ndarray:
-        """Return why a case is not chosen from: `evaluated`, `in_target`, or an empty string.
+    def told(self, manifest: Manifest) -> UInt8[np.ndarray, "case"]:
+        """Return why a case is not chosen from: evaluated, in target, or represented if it may be.
 
         Whoever the target is evaluated on is never trained on. The target's own cases would be
         chosen first: they are trained on in any case.
         """
-        reason = np.full(len(manifest), "", dtype=object)
+        reason = np.full(len(manifest), REPRESENTED)
         for why, cases, keys in (
-            ("in_target", self.cases, ("digest",)),
-            ("evaluated", self.evaluated, ("digest", "subject_id")),
+            (IN_TARGET, self.cases, ("digest",)),
+            (EVALUATED, self.evaluated, ("digest", "subject_id")),
         ):
             for key in keys:
                 known = pc.is_in(manifest.table[key], value_set=cases.table[key].combine_chunks())

@@ -32,7 +32,7 @@ from medssl.geometry import spacing_mm
 from medssl.inference.source_grid import to_source_grid
 from medssl.models.export import check_unseen
 from medssl.training.fabric import place, start
-from pipelines._copies import with_hashes
+from pipelines._copies import not_looked_for, with_hashes
 from pipelines._files import write_json, write_table
 from pipelines._layouts import source_of
 from pipelines._mask_figures import draw_planes, three_planes
@@ -71,7 +71,10 @@ def run(cfg: Evaluate) -> None:
     # Data
     manifest = read_manifest(cfg.manifest).split(cfg.split)
     held = _labeled(manifest, cfg)
-    check_unseen(cfg.model, with_hashes(manifest, cfg.descriptors))
+    told = with_hashes(manifest, cfg.descriptors)
+    check_unseen(cfg.model, told)
+    for sentence in not_looked_for(told, cfg.model):
+        print(sentence)
     source = source_of(cfg.index)
 
     # Model

@@ -10,6 +10,7 @@ only what is labeled is read, and nothing of the test split.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -34,6 +35,7 @@ from medssl.training.checkpoint import StateFolder
 from medssl.training.fabric import place, start
 from medssl.training.loop import Hook
 from pipelines._best import Best
+from pipelines._copies import not_looked_for
 from pipelines._extra_steps import extra_steps
 from pipelines._figures import draw_curves
 from pipelines._labeled import (
@@ -77,6 +79,7 @@ def run(cfg: Finetune) -> None:
 
     # Model
     model = make_model(cfg, cases, batches.source)
+    notes += not_looked_for(cases.held_out, earlier_export(cfg))
     method = build(cfg.method, model.network)
     place(method, fabric)
 
@@ -155,11 +158,16 @@ def make_model(cfg: Finetune, cases: Cases, source: CropSource) -> Model:
     architecture = plan_network(cfg.encoder, cfg.decoder, cfg.head, cfg.init)
     network = architecture.network(len(cfg.classes) + 1)
     check_fits(architecture.encoder, network.encoder, cfg.crops.name, source)
-    if cfg.init and not cfg.from_scratch:
-        check_unseen(cfg.init.export, cases.held_out)
+    if earlier := earlier_export(cfg):
+        check_unseen(earlier, cases.held_out)
     return Model(
         network, architecture, load_weights(network, cfg.init, from_scratch=cfg.from_scratch)
     )
+
+
+def earlier_export(cfg: Finetune) -> Path | None:
+    """Return the export whose weights are trained further, if there is one."""
+    return cfg.init.export if cfg.init and not cfg.from_scratch else None
 
 
 class Batches:
@@ -289,11 +297,11 @@ def keep(
             "pseudo_case_ids": [case.case_id for case in cases.train if is_pseudo(case)],
         },
     }
-    earlier = [cfg.init.export] if cfg.init and not cfg.from_scratch else []
+    earlier = earlier_export(cfg)
     write_export(
         cfg.output,
         model.network.parts,
         card,
-        subjects=seen_cases(cases.seen, earlier),
+        subjects=seen_cases(cases.seen, [earlier] if earlier else []),
         history=training.history.table(),
     )

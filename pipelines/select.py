@@ -50,6 +50,7 @@ from pipelines._descriptors import Described, read_card, read_descriptors
 from pipelines._files import write_table
 from pipelines._matching import AUDIT, MANIFEST, kept_rows
 from pipelines._moved import moved, with_column
+from pipelines._reasons import REASONS
 from pipelines._records import record_of
 from pipelines._selecting import Decision, Question, decide, is_labeled
 from pipelines._selection_audit import audit, kept_by, passed, share_by_case, summary
@@ -100,8 +101,9 @@ class Made:
     @property
     def said(self) -> str:
         """What a person reads of it."""
-        reasons, counts = np.unique(self.decision.reason.astype(str), return_counts=True)
-        why = ", ".join(f"{count} {reason}" for reason, count in zip(reasons, counts, strict=True))
+        counts = np.bincount(self.decision.reason, minlength=len(REASONS)).tolist()
+        told = sorted((reason, n) for reason, n in zip(REASONS, counts, strict=True) if n)
+        why = ", ".join(f"{count} {reason}" for reason, count in told)
         numbers = "".join(f", {k} {v:.4g}" for k, v in self.decision.numbers.items())
         kept, total = self.decision.kept.sum(), len(self.rows.case)
         return f"kept {kept} of {total} {self.rows.unit}s ({kept / total:.1%}): {why}{numbers}"

@@ -197,6 +197,12 @@ def check_unseen(folder: Path, cases: pa.Table) -> None:
     _check_no_near_copy(folder, seen, cases)
 
 
+def knows_hashes(folder: Path) -> bool:
+    """Return whether an export holds the hash of any case that was seen in training."""
+    seen = pq.read_table(folder / "subjects.parquet")
+    return HASH in seen.column_names and seen[HASH].null_count < len(seen)
+
+
 def _check_no_near_copy(folder: Path, seen: pa.Table, cases: pa.Table) -> None:
     if HASH not in cases.column_names or HASH not in seen.column_names:
         return

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, Shaped
 
 from medssl.errors import DataError
 from medssl.similarity import Kind, Knob
+from medssl.similarity._picked import Values, picked
 
 AT_ONCE = 1 << 14  # rows that are looked through at a time
 NOBODY = -1  # stands for a row that is dropped on its own account
@@ -32,7 +33,7 @@ class DescriptorTable:
         strata: Their names, by number.
     """
 
-    values: Shaped[np.ndarray, "case dim"]
+    values: Shaped[Values, "case dim"]
     group: Int[np.ndarray, "case"]
     order: Int[np.ndarray, "case"]
     target: Shaped[np.ndarray, "wanted dim"] | None = None
@@ -54,14 +55,12 @@ class DescriptorTable:
     def __len__(self) -> int:
         return len(self.values)
 
-    def values_of(self, rows: Int[np.ndarray, "some"]) -> Shaped[np.ndarray, "some dim"]:
-        """Return the values of some rows: no copy of rows that follow one another.
+    def values_of(self, rows: Int[np.ndarray, "some"]) -> Shaped[Values, "some dim"]:
+        """Return the values of some rows: no copy of rows that follow one another, nor of many.
 
         So rows that lie in a file stay there until they are looked at.
         """
-        if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
-            return self.values[rows[0] : rows[0] + len(rows)]
-        return self.values[rows]
+        return picked(self.values, rows)
 
     def take(self, rows: Int[np.ndarray, "some"]) -> "DescriptorTable":
         """Return the table of some rows."""
@@ -74,7 +73,7 @@ class DescriptorTable:
         )
 
 
-def _not_finite(rows: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "bad"]:
+def _not_finite(rows: Shaped[Values, "row dim"]) -> Int[np.ndarray, "bad"]:
     """Return which rows hold a number that is not finite, a stretch at a time."""
     if rows.dtype.kind != "f":
         return np.empty(0, np.int64)

@@ -3,18 +3,20 @@
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from medssl.similarity._picked import Values
 from medssl.similarity.hamming import Hamming
 
-AT_ONCE = 1 << 14  # rows that are compared at a time: bounds memory
+AT_ONCE = 1 << 21  # numbers that are compared at a time: bounds memory
 
 
 def likeness(
-    values: Shaped[np.ndarray, "case dim"], stands_for: Int[np.ndarray, "case"]
+    values: Shaped[Values, "case dim"], stands_for: Int[np.ndarray, "case"]
 ) -> Float[np.ndarray, "case"]:
     """Return the share of equal bits of hashes, 1 / (1 + distance) of other rows."""
     alike = np.empty(len(values))
-    for start in range(0, len(values), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
+    step = max(1, AT_ONCE // values.shape[1])
+    for start in range(0, len(values), step):
+        part = slice(start, start + step)
         alike[part] = _likeness(values[part], values[stands_for[part]])
     return alike
 

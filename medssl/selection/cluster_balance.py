@@ -17,9 +17,13 @@ from medssl.selection import DescriptorTable, Selection, _budget
 from medssl.selection._allotting import allot
 from medssl.selection._representing import by_angle
 from medssl.similarity import Kind
-from medssl.similarity.cosine import directions
+from medssl.similarity._greedy import in_stretches
+from medssl.similarity.cosine import Directions
 
 __all__ = ["ClusterBalance"]
+
+USUAL = 10  # clusters, where nobody says
+AT_ONCE = 4096  # rows that are told apart at a time: bounds memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +58,7 @@ class ClusterBalance:
     def __call__(self, table: DescriptorTable) -> Selection:
         """Return the drawn rows and for each row the most alike of them."""
         budget = _budget.rows_to_keep(self.fraction, self.budget, len(table))
-        toward = directions(table.values)
+        toward = Directions(table.values)
         # In the order of the table's `order`, so that how rows are stored changes nothing.
         rows = np.argsort(table.order, kind="stable")
         cluster = clusters_of(toward[rows], self._number(toward), self.seed)
@@ -67,18 +71,29 @@ class ClusterBalance:
         ]
         return by_angle(table.values, np.concatenate(drawn))
 
-    def _number(self, toward: Float32[np.ndarray, "row dim"]) -> int:
+    def _number(self, toward: Directions) -> int:
         # Equal rows cannot lie in two clusters.
-        most = len(np.unique(toward, axis=0))
+        most = num_different(toward, self.clusters or USUAL)
         if self.clusters is not None and self.clusters > most:
             msg = f"clusters is {self.clusters}, but there are only {most} different rows; lower it"
             raise DataError(msg)
-        return self.clusters or min(10, most)
+        return most
 
 
 def clusters_of(
     toward: Float32[np.ndarray, "row dim"], number: int, seed: int
 ) -> Int[np.ndarray, "row"]:
-    """Return the cluster of each direction."""
-    means = KMeans(number, n_init=1, random_state=seed).fit(toward)
+    """Return the cluster of each direction; what is handed over is worked on in place."""
+    means = KMeans(number, n_init=1, random_state=seed, copy_x=False).fit(toward)
     return means.labels_.astype(np.int64)
+
+
+def num_different(toward: Directions, enough: int) -> int:
+    """Return how many directions differ from each other, counted until there are enough."""
+    seen: set[bytes] = set()
+    for part in in_stretches(len(toward), AT_ONCE):
+        for row in toward[part] + np.float32(0):  # -0 is 0
+            seen.add(row.tobytes())
+            if len(seen) == enough:
+                return enough
+    return len(seen)

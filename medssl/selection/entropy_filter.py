@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 
 from medssl.errors import DataError
 from medssl.selection import NOBODY, DescriptorTable, Selection
@@ -42,7 +43,7 @@ class EntropyFilter:
 
     def knob(self, table: DescriptorTable) -> Knob:
         """Return the knob: the entropy in bits, as a negative number; its low end keeps one row."""
-        bits, foreground = table.values[:, 0], table.values[:, 1]
+        bits, foreground = _columns(table)
         most = bits[foreground >= self.least_foreground].max(initial=0)
         return Knob(-min(float(most), MOST_BITS), 0.0)
 
@@ -56,7 +57,7 @@ class EntropyFilter:
         Raises:
             DataError: If nothing does.
         """
-        bits, foreground = table.values[:, 0], table.values[:, 1]
+        bits, foreground = _columns(table)
         is_kept = (bits >= self.least_bits) & (foreground >= self.least_foreground)
         if not is_kept.any():
             msg = (
@@ -67,3 +68,9 @@ class EntropyFilter:
             raise DataError(msg)
         stands_for = np.where(is_kept, np.arange(len(table)), NOBODY)
         return Selection(np.flatnonzero(is_kept), stands_for, np.where(is_kept, 1.0, np.nan))
+
+
+def _columns(table: DescriptorTable) -> tuple[Float[np.ndarray, "row"], Float[np.ndarray, "row"]]:
+    """Return entropy and foreground."""
+    values = np.asarray(table.values)
+    return values[:, 0], values[:, 1]

@@ -20,13 +20,14 @@ from jaxtyping import Float, Float32, Int
 from medssl.selection import DescriptorTable, Selection, _budget
 from medssl.selection._representing import by_angle
 from medssl.similarity import Kind
+from medssl.similarity._greedy import in_stretches
 from medssl.similarity.cosine import directions
 
 __all__ = ["FacilityLocation"]
 
 ROUNDING = 1e-5  # of a gain: cosines are of float32
 TRIED = 32  # rows whose gains are computed at a time
-AT_ONCE = 1 << 22  # cosines at a time: bounds memory
+AT_ONCE = 1 << 22  # cosines, or numbers of vectors, at a time: bounds memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +74,7 @@ def greedy(
 ) -> tuple[Int[np.ndarray, "budget"], Float[np.ndarray, "budget"]]:
     """Return the rows that are added, in turn, and the utility after each; ties go by order."""
     best = np.full(len(wanted), -1.0, np.float32)  # the cosine to the opposite
-    # Against that each row gains the sum of 1 + cosine: a product with the sum of what is wanted.
-    gains = offered @ wanted.sum(axis=0, dtype=np.float64) + len(wanted)
+    gains = _first_gains(offered, wanted)
     current = np.zeros(len(offered), bool)
     chosen: list[int] = []
     utility: list[float] = []
@@ -92,6 +92,18 @@ def greedy(
         gains[row] = -np.inf
         current[:] = False
     return np.array(chosen), np.array(utility)
+
+
+def _first_gains(
+    offered: Float32[np.ndarray, "row dim"], wanted: Float32[np.ndarray, "wanted dim"]
+) -> Float[np.ndarray, "row"]:
+    """Return what each gains against the opposite of everything: the sum of 1 + cosine."""
+    # All of it is a product with the sum of what is wanted, in float64 a stretch at a time.
+    total = wanted.sum(axis=0, dtype=np.float64)
+    gains = np.empty(len(offered))
+    for part in in_stretches(len(offered), max(1, AT_ONCE // len(total))):
+        gains[part] = offered[part] @ total + len(wanted)
+    return gains
 
 
 def _top(gains: Float[np.ndarray, "row"], order: Int[np.ndarray, "row"]) -> int:

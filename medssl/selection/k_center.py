@@ -14,10 +14,11 @@ from jaxtyping import Float, Shaped
 
 from medssl.selection import DescriptorTable, Selection, _budget
 from medssl.similarity import Kind
+from medssl.similarity._picked import Values
 
 __all__ = ["KCenter"]
 
-AT_ONCE = 1 << 14  # rows whose distance is computed at a time: bounds memory
+AT_ONCE = 1 << 21  # numbers whose differences are computed at a time: bounds memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +64,11 @@ class KCenter:
         return Selection(np.sort(np.array(kept)), stands_for, 1 / (1 + nearest), radius)
 
 
-def distances_to(values: Shaped[np.ndarray, "case dim"], row: int) -> Float[np.ndarray, "case"]:
+def distances_to(values: Shaped[Values, "case dim"], row: int) -> Float[np.ndarray, "case"]:
     """Return each case's distance to one of them."""
     one = values[row].astype(np.float64)
-    starts = range(0, len(values), AT_ONCE)
+    step = max(1, AT_ONCE // len(one))
+    starts = range(0, len(values), step)
     return np.concatenate(
-        [np.linalg.norm(values[start : start + AT_ONCE] - one, axis=1) for start in starts]
+        [np.linalg.norm(values[start : start + step] - one, axis=1) for start in starts]
     )

@@ -58,6 +58,7 @@ class NearDuplicates:
 
     def __call__(self, table: DescriptorTable) -> Selection:
         """Return the exemplars, and for each row the one that stands for it."""
+        self.similarity.check(table.values)
         stands_for = np.arange(len(table))
         find = self.similarity.exemplars if self.mode == "exemplar" else self.similarity.last_kept
         for rows in groups(table, self.scope):

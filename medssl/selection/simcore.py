@@ -22,11 +22,13 @@ from medssl.errors import DataError
 from medssl.selection import DescriptorTable, Selection, _budget
 from medssl.selection._representing import by_angle
 from medssl.similarity import Kind
-from medssl.similarity.cosine import directions
+from medssl.similarity._greedy import in_stretches
+from medssl.similarity.cosine import Directions, directions
 
 __all__ = ["SimCore"]
 
 QUEUE_ROWS = 64  # a quarter of a centroid's first queue
+AT_ONCE = 4096  # rows whose cosines are computed at a time: bounds memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ class SimCore:
             raise DataError(msg)
         budget = _budget.rows_to_keep(self.fraction, self.budget, len(table))
         centers = self._centers(directions(table.target))
-        cosines = _cosines(directions(table.values), centers)
+        cosines = _cosines(Directions(table.values), centers)
         turns = Turns(cosines, table.order, table.group, self.most_of_group)
         taken, utility = self._take(turns, budget)
         return replace(
@@ -202,7 +204,9 @@ class Turns:
 
 
 def _cosines(
-    toward: Float32[np.ndarray, "row dim"], centers: Float32[np.ndarray, "center dim"]
+    toward: Directions, centers: Float32[np.ndarray, "center dim"]
 ) -> Float32[np.ndarray, "center row"]:
-    cosines: np.ndarray = centers @ toward.T
+    cosines = np.empty((len(centers), len(toward)), np.float32)
+    for part in in_stretches(len(toward), AT_ONCE):
+        cosines[:, part] = centers @ toward[part].T
     return cosines

@@ -10,6 +10,8 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from medssl.similarity._picked import Values
+
 Kind = Literal["vector", "hash", "image", "content"]
 SIDE_PX = 128  # of the square images that rows of the kind `image` hold
 
@@ -53,7 +55,11 @@ class Similarity(Protocol):
         """Return how alike they are row by row: 1 where they are equal, and below elsewhere."""
         ...
 
-    def exemplars(self, values: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "row"]:
+    def check(self, values: Shaped[Values, "row dim"]) -> None:
+        """Refuse rows that cannot be compared; they are counted among all that are given."""
+        ...
+
+    def exemplars(self, values: Shaped[Values, "row dim"]) -> Int[np.ndarray, "row"]:
         """Return for each row the exemplar that stands for it, itself or one before.
 
         A row becomes an exemplar where no exemplar before it is a near duplicate of it. What
@@ -61,7 +67,7 @@ class Similarity(Protocol):
         """
         ...
 
-    def last_kept(self, values: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "row"]:
+    def last_kept(self, values: Shaped[Values, "row dim"]) -> Int[np.ndarray, "row"]:
         """Return for each row the last exemplar up to it.
 
         A row becomes an exemplar where it is no near duplicate of the last one.

@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from medssl.similarity._picked import Values
+
 BLOCK_ROWS = 256  # this many rows against
 TILE_ROWS = 4096  # this many exemplars at a time: bounds memory whatever there is
 Prepared = tuple[np.ndarray, ...]  # arrays with a row a row: what can be computed of it once
@@ -62,9 +64,7 @@ class Kept:
         return taken(self.arrays, slice(start, min(start + TILE_ROWS, self.count)))
 
 
-def exemplars(
-    comparison: Comparison, values: Shaped[np.ndarray, "row dim"]
-) -> Int[np.ndarray, "row"]:
+def exemplars(comparison: Comparison, values: Shaped[Values, "row dim"]) -> Int[np.ndarray, "row"]:
     """Return for each row the exemplar that stands for it: see `Similarity.exemplars`.
 
     A block of rows meets the exemplars before it at once; then the first row of the block that
@@ -91,9 +91,7 @@ def exemplars(
     return stands_for
 
 
-def last_kept(
-    comparison: Comparison, values: Shaped[np.ndarray, "row dim"]
-) -> Int[np.ndarray, "row"]:
+def last_kept(comparison: Comparison, values: Shaped[Values, "row dim"]) -> Int[np.ndarray, "row"]:
     """Return for each row the last exemplar up to it: see `Similarity.last_kept`.
 
     Stretches of rows are compared with the last one, longer ones while nothing new comes.

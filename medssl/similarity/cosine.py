@@ -5,6 +5,7 @@ not published.
 Departs from the paper: unknown.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -13,13 +14,22 @@ from jaxtyping import Bool, Float, Float32, Int, Shaped
 
 from medssl.errors import DataError
 from medssl.similarity import Kind, Knob
-from medssl.similarity._greedy import Prepared, equal_rows, exemplars, in_unit, last_kept
+from medssl.similarity._greedy import (
+    Prepared,
+    equal_rows,
+    exemplars,
+    in_stretches,
+    in_unit,
+    last_kept,
+)
 from medssl.similarity._limit import SHARES, check_least
+from medssl.similarity._picked import Values
 
 __all__ = ["Cosine"]
 
 MOST_NUMBERS = 4096  # of a vector
 ROUNDING = MOST_NUMBERS * 2.0**-24  # a product of float32 is off by a unit of rounding a summand
+AT_ONCE = 1 << 21  # numbers in float64 at a time: bounds memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +70,18 @@ class Cosine:
         exact = _exact(directions(a), directions(b))
         return in_unit(exact, a, b)
 
-    def exemplars(self, values: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "row"]:
+    def check(self, values: Shaped[Values, "row dim"]) -> None:
+        """Refuse rows that have no direction."""
+        lengths(values)
+
+    def exemplars(self, values: Shaped[Values, "row dim"]) -> Int[np.ndarray, "row"]:
         """Return for each row the exemplar that stands for it."""
+        self.check(values)
         return exemplars(self, values)
 
-    def last_kept(self, values: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "row"]:
+    def last_kept(self, values: Shaped[Values, "row dim"]) -> Int[np.ndarray, "row"]:
         """Return for each row the last exemplar up to it."""
+        self.check(values)
         return last_kept(self, values)
 
     def prepare(self, values: Shaped[np.ndarray, "row dim"]) -> Prepared:
@@ -87,11 +103,42 @@ class Cosine:
         return near
 
 
-def directions(values: Shaped[np.ndarray, "row dim"]) -> Float32[np.ndarray, "row dim"]:
-    """Return vectors of length 1.
+class Directions:
+    """Rows as vectors of length 1, computed when they are looked at.
+
+    Args:
+        values: The rows.
 
     Raises:
         DataError: If one has no direction, or they are too long for the bound on rounding.
+    """
+
+    def __init__(self, values: Shaped[Values, "row dim"]) -> None:
+        self.values, self.lengths = values, lengths(values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: slice | Int[np.ndarray, "some"]) -> Float32[np.ndarray, "some dim"]:
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        toward = np.empty((len(rows), self.values.shape[1]), np.float32)
+        for part in _stretches(toward):
+            some = rows[part]
+            toward[part] = self.values[some] / self.lengths[some, None]
+        return toward
+
+
+def directions(values: Shaped[Values, "row dim"]) -> Float32[np.ndarray, "row dim"]:
+    """Return vectors of length 1, as `Directions` does."""
+    return Directions(values)[:]
+
+
+def lengths(values: Shaped[Values, "row dim"]) -> Float[np.ndarray, "row"]:
+    """Return the lengths of vectors, none of which is 0.
+
+    Raises:
+        DataError: If one is, or they are too long for the bound on rounding.
     """
     if values.shape[1] > MOST_NUMBERS:
         msg = (
@@ -99,16 +146,21 @@ def directions(values: Shaped[np.ndarray, "row dim"]) -> Float32[np.ndarray, "ro
             "cases by an encoder with a narrower last map"
         )
         raise DataError(msg)
-    vectors = values.astype(np.float64)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not (lengths > 0).all():
-        rows = np.flatnonzero(lengths[:, 0] == 0).tolist()
+    found = np.empty(len(values))
+    for part in _stretches(values):
+        found[part] = np.linalg.norm(values[part].astype(np.float64), axis=1)
+    if not (found > 0).all():
+        rows = np.flatnonzero(found == 0).tolist()
         msg = (
             f"{len(rows)} of {len(values)} vectors are zero and have no direction, such as row "
             f"{rows[0]}; look at what described them, or leave those cases out"
         )
         raise DataError(msg)
-    return (vectors / lengths).astype(np.float32)
+    return found
+
+
+def _stretches(values: Shaped[Values, "row dim"]) -> Sequence[slice]:
+    return in_stretches(len(values), max(1, AT_ONCE // max(1, values.shape[1])))
 
 
 def _exact(

@@ -19,6 +19,7 @@ from medssl.similarity import Kind, Knob
 from medssl.similarity._greedy import BLOCK_ROWS
 from medssl.similarity._hash_loops import nearest_of
 from medssl.similarity._multi_index import exemplars_of_few, exemplars_of_many
+from medssl.similarity._picked import Values
 
 __all__ = ["Hamming"]
 
@@ -57,14 +58,18 @@ class Hamming:
         """Return the shares of equal bits."""
         return 1 - differing(words(a), words(b)) / (WORD_BITS * a.shape[1])
 
-    def exemplars(self, values: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "row"]:
+    def check(self, values: Shaped[Values, "row dim"]) -> None:
+        """Refuse rows that are no hashes."""
+        words(values[:1])
+
+    def exemplars(self, values: Shaped[Values, "row dim"]) -> Int[np.ndarray, "row"]:
         """Return for each row the exemplar that stands for it; exact, whatever the number."""
-        hashes = np.ascontiguousarray(words(values))
+        hashes = words(values)
         if len(hashes) <= FEW:
             return exemplars_of_few(hashes, self.radius)
         return exemplars_of_many(hashes, self.radius)
 
-    def last_kept(self, values: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "row"]:
+    def last_kept(self, values: Shaped[Values, "row dim"]) -> Int[np.ndarray, "row"]:
         """Return for each row the last exemplar up to it."""
         hashes = words(values)
         stands_for = np.zeros(len(hashes), np.int64)
@@ -81,8 +86,8 @@ class Hamming:
         return stands_for
 
 
-def words(values: Shaped[np.ndarray, "row dim"]) -> UInt64[np.ndarray, "row dim"]:
-    """Return hashes as they are.
+def words(values: Shaped[Values, "row dim"]) -> UInt64[np.ndarray, "row dim"]:
+    """Return hashes as they are, side by side in memory.
 
     Raises:
         DataError: If they are anything else.
@@ -90,7 +95,7 @@ def words(values: Shaped[np.ndarray, "row dim"]) -> UInt64[np.ndarray, "row dim"
     if values.dtype != np.uint64:
         msg = f"the Hamming distance takes hashes in uint64, got values in {values.dtype}"
         raise DataError(msg)
-    return values
+    return np.ascontiguousarray(values)
 
 
 def differing(

@@ -18,6 +18,7 @@ from medssl.similarity import SIDE_PX, Kind, Knob
 from medssl.similarity._greedy import Prepared, exemplars, in_stretches, in_unit, last_kept
 from medssl.similarity._images import images
 from medssl.similarity._limit import SHARES, check_least
+from medssl.similarity._picked import Values
 
 __all__ = ["Nmi"]
 
@@ -80,11 +81,15 @@ class Nmi:
             _compare_rows(Binned(*one), Binned(*other), COUNT_BITS, self.bins, alike[part])
         return in_unit(alike, a, b)
 
-    def exemplars(self, values: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "row"]:
+    def check(self, values: Shaped[Values, "row dim"]) -> None:
+        """Refuse rows that are no images."""
+        images(values[:1])
+
+    def exemplars(self, values: Shaped[Values, "row dim"]) -> Int[np.ndarray, "row"]:
         """Return for each row the exemplar that stands for it."""
         return exemplars(self, values)
 
-    def last_kept(self, values: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "row"]:
+    def last_kept(self, values: Shaped[Values, "row dim"]) -> Int[np.ndarray, "row"]:
         """Return for each row the last exemplar up to it."""
         return last_kept(self, values)
 

@@ -25,6 +25,7 @@ from medssl.similarity._greedy import (
 )
 from medssl.similarity._images import images
 from medssl.similarity._limit import SHARES, check_least
+from medssl.similarity._picked import Values
 
 __all__ = ["Ssim"]
 
@@ -89,11 +90,15 @@ class Ssim:
                 alike[part.start + row] = self.between(taken(one, alone), taken(other, alone))[0, 0]
         return in_unit(alike, a, b)
 
-    def exemplars(self, values: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "row"]:
+    def check(self, values: Shaped[Values, "row dim"]) -> None:
+        """Refuse rows that are no images."""
+        images(values[:1])
+
+    def exemplars(self, values: Shaped[Values, "row dim"]) -> Int[np.ndarray, "row"]:
         """Return for each row the exemplar that stands for it."""
         return exemplars(self, values)
 
-    def last_kept(self, values: Shaped[np.ndarray, "row dim"]) -> Int[np.ndarray, "row"]:
+    def last_kept(self, values: Shaped[Values, "row dim"]) -> Int[np.ndarray, "row"]:
         """Return for each row the last exemplar up to it."""
         return last_kept(self, values)
 

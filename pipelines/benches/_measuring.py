@@ -14,11 +14,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from medssl.errors import DataError
 from pipelines.benches import Goal, Measured
 
 Work = Callable[[Path], None]
 PACKAGES = ("numpy", "pydicom", "blosc2", "pyarrow", "torch")
 PROCESSORS = Path("/proc/cpuinfo")
+PROCESS = Path("/proc/self/status")
 
 
 @contextmanager
@@ -105,6 +107,20 @@ def show(
         spread = f"{median:.3g} ({min(each):.3g} to {max(each):.3g})"
         table.add_row(name, spread, *([notes[name]] if notes else []))
     Console(width=140 if not Console().is_terminal else None).print(table)
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has had, not counting the one that started it.
+
+    Raises:
+        DataError: If the system does not say.
+    """
+    # `ru_maxrss` begins at what the parent had when it forked.
+    for line in PROCESS.read_text().splitlines() if PROCESS.is_file() else []:
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
+    msg = f"{PROCESS} says nothing of VmHWM: this bench needs Linux"
+    raise DataError(msg)
 
 
 def setting() -> dict[str, str]:

@@ -7,18 +7,16 @@ are kept, and the most memory that the process has had.
 import json
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-from medssl.errors import DataError
 from medssl.selection import DescriptorTable
 from medssl.selection.near_duplicates import NearDuplicates
 from medssl.similarity.cosine import Cosine
 from medssl.similarity.hamming import Hamming
+from pipelines.benches._measuring import peak_bytes
 from pipelines.benches._near_duplicates import walking_hashes, walking_vectors
 
-PROCESS = Path("/proc/self/status")
 WARM = 5_000  # rows that have the loops compiled
 
 
@@ -35,18 +33,7 @@ def main(kind: str, rows: int, limit: str, dim: int = 0) -> None:
     start = time.perf_counter()
     kept = selector(table).kept
     taken_s = time.perf_counter() - start
-    peak_bytes = peak_kib() * 1024
-    print(json.dumps({"taken_s": taken_s, "kept": len(kept), "peak_bytes": peak_bytes}))
-
-
-def peak_kib() -> int:
-    """Return the most memory that this process has had, not counting the one that started it."""
-    # `ru_maxrss` begins at what the parent had when it forked.
-    for line in PROCESS.read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1])
-    msg = f"{PROCESS} says nothing of VmHWM: this bench needs Linux"
-    raise DataError(msg)
+    print(json.dumps({"taken_s": taken_s, "kept": len(kept), "peak_bytes": peak_bytes()}))
 
 
 def table_of(values: np.ndarray) -> DescriptorTable:

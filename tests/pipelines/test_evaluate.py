@@ -1,6 +1,7 @@
 """Evaluation, whole: NIfTI files indexed and cached, a network that sees brightness, its scores."""
 
 import json
+import re
 
 import nibabel
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 from torch import nn
 
 from medssl.data.manifest import read_manifest
-from medssl.models.export import write_export
+from medssl.models.export import HASH, write_export
 from pipelines import evaluate
 from pipelines.__main__ import main
+from pipelines._copies import with_hashes
 
 NUM_CASES = 4
 WHOLE = "{percentiles: [0, 100], crop_to_foreground: false}"
@@ -155,6 +157,51 @@ def test_what_can_not_be_scored_is_one_line_that_names_no_path(cohort, capsys, h
     assert error.startswith("medssl: ")
     assert line in error
     assert "archive" not in error.replace("if the archive changed", "")
+
+
+def hashes_of(root):
+    """Describe all volumes by their hashes; return the folder and the hash of each."""
+    keys = {"manifest": root / "cache/manifest.parquet", "output": root / "hashes"}
+    assert stage("embed", "configs/embed/dhash_volumes.yaml", **keys) == 0
+    told = with_hashes(read_manifest(keys["manifest"]), keys["output"])
+    return keys["output"], [np.frombuffer(one, np.uint64) for one in told[HASH].to_pylist()]
+
+
+def know_a_hash(root, one):
+    """Have the model know an image by its hash alone: its subject has another name."""
+    seen = {"subject_id": ["another"], "digest": ["another"], HASH: [one.tobytes()]}
+    write_export(root / "model", {"head": nn.Linear(1, 1)}, {}, subjects=pa.table(seen))
+
+
+def test_a_copy_of_what_the_model_knows_under_another_name_is_refused(cohort, capsys):
+    folder, hashes = hashes_of(cohort)
+    # 100 of 1,536 bits are within what a gain and some noise change.
+    few = np.zeros(64 * len(hashes[2]), np.uint8)
+    few[np.random.default_rng(0).permutation(len(few))[:100]] = 1
+    know_a_hash(cohort, hashes[2] ^ np.packbits(few).view(np.uint64))
+    capsys.readouterr()
+    assert score(cohort, descriptors=folder) == 2
+    shown = capsys.readouterr()
+    copied = read_manifest(cohort / "cache/manifest.parquet")[2].case_id
+    assert re.search(rf"cases to evaluate are near copies of .*{copied} \(100 bits\)", shown.err)
+    assert not (cohort / "evaluation").exists()
+
+
+def test_where_hashes_are_not_known_it_says_once_that_near_copies_were_not_looked_for(
+    cohort, capsys
+):
+    folder, hashes = hashes_of(cohort)
+    capsys.readouterr()
+    assert score(cohort, num_figures=1) == 0
+    said = capsys.readouterr().out
+    assert said.count("near copies were not looked for: there are no hashes; give as `desc") == 1
+    assert score(cohort, descriptors=folder, num_figures=1) == 0
+    said = capsys.readouterr().out
+    assert said.count("was trained on were not looked for: it holds no hashes; train it with") == 1
+    assert said.count("not looked for") == 1
+    know_a_hash(cohort, ~hashes[2])
+    assert score(cohort, descriptors=folder, num_figures=1) == 0
+    assert "not looked for" not in capsys.readouterr().out
 
 
 def test_a_split_without_cases_is_refused(cohort, capsys):

@@ -256,27 +256,32 @@ def copied(cohort, split):
         source_affine=np.eye(4),
         source_shape=(16, 17, 18),
     )
-    hashed = cohort.parent / f"hashes_{split}"
-    words = {"manifest": cohort / "manifest.parquet", "output": hashed}
+    return hashed(cohort)
+
+
+def hashed(cohort):
+    """Describe all volumes by their hashes."""
+    out = cohort.parent / "hashes"
+    words = {"manifest": cohort / "manifest.parquet", "output": out}
     flags = [word for key, value in words.items() for word in ("--set", f"{key}={value}")]
     assert main(["embed", "configs/embed/dhash_volumes.yaml", *flags]) == 0
-    return hashed
+    return out
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_a_subject_under_two_names_in_two_splits_is_refused(cohort, split):
-    hashed = copied(cohort, split)
+    hashes = copied(cohort, split)
     number = SPLITS.index(split)
     said = (
         rf"1 cases stand in two splits as two subjects.*case{number} \({split}\) and case1 \(train"
     )
     with pytest.raises(DataError, match=said):
-        run(config(cohort, f"descriptors={hashed}"))
+        run(config(cohort, f"descriptors={hashes}"))
 
 
 def test_a_subject_whom_pretraining_saw_under_another_name_is_refused(cohort):
-    hashed = copied(cohort, "test")
-    cases = with_hashes(read_manifest(cohort / "manifest.parquet"), hashed)
+    hashes = copied(cohort, "test")
+    cases = with_hashes(read_manifest(cohort / "manifest.parquet"), hashes)
     export, _ = pretrained(cohort)
     subjects = seen_cases(cases.filter(pc.equal(cases["case_id"], "case1")))
     pq.write_table(subjects, export / "subjects.parquet")
@@ -286,8 +291,25 @@ def test_a_subject_whom_pretraining_saw_under_another_name_is_refused(cohort):
         Manifest(rest.replace_schema_metadata(SCHEMA.metadata)), cohort / "manifest.parquet"
     )
     with pytest.raises(DataError, match=r"1 of 3 cases to evaluate are near copies .* case5"):
-        run(config(cohort, *init(export), f"descriptors={hashed}"))
+        run(config(cohort, *init(export), f"descriptors={hashes}"))
     run(config(cohort, *init(export), "optim.num_steps=1"))
+
+
+def test_where_hashes_are_not_known_it_says_once_that_near_copies_were_not_looked_for(
+    cohort, capsys
+):
+    hashes, (export, _) = hashed(cohort), pretrained(cohort)
+    capsys.readouterr()
+    short = "optim.num_steps=1"
+    run(config(cohort, short))
+    said = capsys.readouterr().out
+    assert said.count("near copies were not looked for: there are no hashes; give as `desc") == 1
+    run(config(cohort, short, f"descriptors={hashes}", output="checked"))
+    assert "not looked for" not in capsys.readouterr().out
+    run(config(cohort, *init(export), short, f"descriptors={hashes}", output="further"))
+    said = capsys.readouterr().out
+    assert said.count(f"near copies of what {export} was trained on were not looked for") == 1
+    assert said.count("not looked for") == 1
 
 
 def test_descriptors_of_anything_but_volumes_by_hash_are_refused(cohort):

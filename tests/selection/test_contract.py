@@ -8,7 +8,8 @@ import pytest
 from medssl import lookup
 from medssl.errors import DataError
 from medssl.selection import NOBODY, DescriptorTable, Selector, Tunable
-from medssl.similarity import SIDE_PX
+from medssl.similarity import SIDE_PX, _picked
+from medssl.similarity._picked import Picked
 
 FAMILY = "medssl.selection"
 
@@ -164,3 +165,15 @@ def test_rows_that_follow_one_another_are_no_copy(table):
     some = np.array([3, 4, 6])
     np.testing.assert_array_equal(table.values_of(some), table.values[some])
     assert not np.shares_memory(table.values_of(some), table.values)
+
+
+def test_rows_that_are_left_where_they_lie_are_selected_from_as_any(selector, table, monkeypatch):
+    monkeypatch.setattr(_picked, "COPIED", 0)
+    some = np.random.default_rng(1).permutation(len(table))[:-3]
+    rows = table.take(some)
+    assert isinstance(rows.values, Picked)
+    held = replace(rows, values=np.asarray(rows.values))
+    found, expected = selector(rows), selector(held)
+    np.testing.assert_array_equal(found.kept, expected.kept)
+    np.testing.assert_array_equal(found.stands_for, expected.stands_for)
+    np.testing.assert_array_equal(found.similarity, expected.similarity)

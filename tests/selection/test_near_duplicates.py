@@ -127,3 +127,12 @@ def test_vectors_are_refused_where_hashes_are_compared():
     table = DescriptorTable(np.zeros((2, 1)), np.arange(2), np.arange(2))
     with pytest.raises(DataError, match="takes hashes in uint64, got values in float64"):
         NearDuplicates()(table)
+
+
+def test_a_row_without_a_direction_is_named_by_its_number_in_the_table():
+    values = np.random.default_rng(0).normal(size=(40, 3))
+    values[33] = 0
+    table = DescriptorTable(values, np.arange(40) // 10, np.arange(40))
+    for mode in ("exemplar", "sequential"):
+        with pytest.raises(DataError, match=r"1 of 40 vectors are zero .*, such as row 33;"):
+            NearDuplicates(similarity=Cosine(), mode=mode)(table)

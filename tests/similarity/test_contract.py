@@ -6,6 +6,7 @@ import pytest
 from medssl import lookup
 from medssl.errors import DataError
 from medssl.similarity import SIDE_PX, Similarity, _greedy, _multi_index, hamming
+from medssl.similarity._picked import Picked
 
 FAMILY = "medssl.similarity"
 WRONG = {"vector": None, "hash": np.float32, "image": np.float32}
@@ -127,6 +128,14 @@ def test_the_size_of_a_block_changes_nothing(similarity, values, monkeypatch):
     np.testing.assert_array_equal(similarity.last_kept(values), whole[1])
 
 
+def test_rows_that_are_left_where_they_lie_are_compared_as_any(similarity, values):
+    moved = np.random.default_rng(2).permutation(60)
+    rows = Picked(values[moved], np.argsort(moved))
+    similarity.check(rows)
+    np.testing.assert_array_equal(similarity.exemplars(rows), similarity.exemplars(values))
+    np.testing.assert_array_equal(similarity.last_kept(rows), similarity.last_kept(values))
+
+
 def test_the_knob_goes_from_few_exemplars_to_one_for_each_different_row(similarity, values):
     knob = similarity.knob(values.shape[1])
     # Vectors that point away from each other are near duplicates at no limit.
@@ -152,5 +161,6 @@ def test_one_row_stands_for_itself(similarity, values):
 def test_rows_of_another_kind_are_refused(similarity, values):
     if (wrong := WRONG[similarity.takes]) is None:
         pytest.skip("vectors may be of any numbers")
-    with pytest.raises(DataError, match="uint"):
-        similarity.exemplars(values.astype(wrong))
+    for refuses in (similarity.check, similarity.exemplars, similarity.last_kept):
+        with pytest.raises(DataError, match="uint"):
+            refuses(values.astype(wrong))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from medssl.errors import DataError
-from medssl.similarity import _greedy
-from medssl.similarity.cosine import Cosine
+from medssl.similarity import _greedy, cosine
+from medssl.similarity.cosine import Cosine, Directions, directions
 
 
 def by_definition(vectors, least):
@@ -107,6 +107,29 @@ def test_vectors_without_a_direction_are_refused():
     vectors[3] = 0
     with pytest.raises(DataError, match=r"1 of 5 vectors are zero and have no direction, .* row 3"):
         Cosine().exemplars(vectors)
+
+
+def test_rows_without_a_direction_are_counted_among_all_and_not_in_a_block():
+    vectors = np.random.default_rng(0).normal(size=(600, 4)).astype(np.float32)
+    vectors[[520, 590]] = 0
+    for refuses in (Cosine().check, Cosine().exemplars, Cosine().last_kept, directions):
+        with pytest.raises(DataError, match=r"2 of 600 vectors are zero .*, such as row 520;"):
+            refuses(vectors)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16])
+@pytest.mark.parametrize("at_once", [1, 23, 1 << 21])
+def test_directions_are_those_of_double_precision_however_many_are_computed_at_a_time(
+    monkeypatch, dtype, at_once
+):
+    monkeypatch.setattr(cosine, "AT_ONCE", at_once)
+    vectors = (100 * np.random.default_rng(0).normal(size=(50, 5))).astype(dtype)
+    exact = vectors.astype(np.float64)
+    expected = (exact / np.linalg.norm(exact, axis=1, keepdims=True)).astype(np.float32)
+    np.testing.assert_array_equal(directions(vectors), expected)
+    some = np.array([9, 3, 3, 40])
+    np.testing.assert_array_equal(Directions(vectors)[some], expected[some])
+    np.testing.assert_array_equal(Directions(vectors)[4:9], expected[4:9])
 
 
 def test_opposite_rows_are_not_less_alike_than_unrelated_ones():

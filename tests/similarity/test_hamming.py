@@ -87,6 +87,43 @@ def test_hashes_of_several_words_are_found(monkeypatch, num_words, radius, dista
     np.testing.assert_array_equal(exemplars_of_many(hashes, radius), plain)
 
 
+def families(num_words):
+    """Random hashes, each twice and with seven more that differ in up to 24 bits, in any order."""
+    rng = np.random.default_rng(num_words)
+    bits = np.repeat(rng.random((25, 64 * num_words)) < 0.5, 9, axis=0)
+    flips = rng.integers(0, 25, size=(25, 9))
+    flips[:, :2] = 0
+    for row, flipped in enumerate(flips.ravel()):
+        bits[row, rng.permutation(64 * num_words)[:flipped]] ^= True
+    bits = bits[rng.permutation(len(bits))]
+    return bits, np.packbits(bits, axis=1).view(">u8").astype(np.uint64)
+
+
+def by_booleans(bits, radius):
+    """Return the exemplar of each row of booleans: the first of the nearest, or itself."""
+    stands_for = []
+    for row, one in enumerate(bits):
+        kept = [known for known in range(row) if stands_for[known] == known]
+        apart = [int((one != bits[known]).sum()) for known in kept]
+        is_near = min(apart, default=radius + 1) <= radius
+        stands_for.append(kept[apart.index(min(apart))] if is_near else row)
+    return stands_for
+
+
+@pytest.mark.parametrize("radius", [0, 6, 12, 20])
+@pytest.mark.parametrize("num_words", [1, 2, 3])
+def test_packed_words_find_what_booleans_do_whatever_the_size_of_a_block(
+    monkeypatch, num_words, radius
+):
+    bits, hashes = families(num_words)
+    expected = by_booleans(bits, radius)
+    assert 20 < len(set(expected)) <= len(bits) - 25
+    assert Hamming(radius=radius).exemplars(hashes).tolist() == expected
+    for size in (1, 7, 64, 2048):
+        monkeypatch.setattr(_multi_index, "BLOCK_ROWS", size)
+        assert exemplars_of_many(hashes, radius).tolist() == expected
+
+
 @pytest.mark.parametrize("distances", [0.0, np.inf])
 @pytest.mark.parametrize("radius", [64, 1000])
 def test_a_radius_of_all_bits_keeps_the_first(monkeypatch, radius, distances):
