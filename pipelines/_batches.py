@@ -11,18 +11,19 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from medssl.config.component import build
-from medssl.config.stages.pretrain import Pretrain, Target
+from medssl.config.schema import Target
+from medssl.config.stages.pretrain import Pretrain
 from medssl.data.augment import augment, augment_multi
 from medssl.data.balanced import Balanced, rows_by_group
 from medssl.data.crops import Crops, CropSource, GroupedCrops, LabeledCrops, MultiCrops, grouped
 from medssl.data.loading import Loader
-from medssl.data.manifest import Manifest, text_columns
+from medssl.data.manifest import Manifest
 from medssl.data.sampling import Epochs
 from medssl.data.views import GroupedViews, LabeledViews, MultiViews, ViewOperation, Views
 from medssl.errors import ConfigError, DataError
 from medssl.methods import Method
 from pipelines._progress import track
-from pipelines._properties import texts
+from pipelines._properties import said_of
 
 VIEWS_OF = {Crops: Views, MultiCrops: MultiViews, LabeledCrops: LabeledViews}
 
@@ -110,7 +111,11 @@ class Batches:
             DataError: If none are, or all, or one does not say.
         """
         target = cast(Target, self.cfg.target)
-        said = texts_of(self.manifest, target)
+        try:
+            said = said_of(self.manifest, target.by)
+        except DataError as error:
+            msg = f"target: {error}"
+            raise DataError(msg) from error
         found = torch.tensor([text == target.equals for text in said])
         if found.any() and (~found).any():
             return found
@@ -155,24 +160,6 @@ class Batches:
                 f"{len(self.manifest)} cases; have an item a case, or leave {key.split()[0]} out"
             )
             raise ConfigError(msg)
-
-
-def texts_of(manifest: Manifest, target: Target) -> list[str]:
-    """Return what each case says where targets are told.
-
-    Raises:
-        DataError: If one says nothing.
-    """
-    if target.by not in text_columns():
-        return texts(manifest, target.by)
-    found = manifest.table[target.by].to_pylist()
-    if None in found:
-        msg = (
-            f"target: {found.count(None)} of {len(found)} cases say no {target.by}, the first "
-            f"{manifest[found.index(None)].case_id}; leave these out of the manifest"
-        )
-        raise DataError(msg)
-    return found
 
 
 def by_size(views: Views | MultiViews | GroupedViews) -> list[Views]:

@@ -21,7 +21,7 @@ from torch.nn import functional
 from medssl.data.views import GroupedViews
 from medssl.distributed import gather
 from medssl.methods import taken
-from medssl.models.codes import Code
+from medssl.models.codes import Code, Codes
 from medssl.models.encoders import Encoder
 from medssl.objectives import Loss, SeparationObjective
 
@@ -130,6 +130,12 @@ class ContrastiveAnalysis(nn.Module):
             return
         for past, new in zip((self.past_common, self.past_salient), self._latest, strict=True):
             past.copy_(torch.cat([new, past])[: len(past)])
+
+    def codes(self) -> Codes:
+        """Return both codes as one network of images."""
+        own = None if self.trunk == "shared" else self.salient_encoder
+        constant = self.objective.constant
+        return Codes(self.encoder, self.common, self.salient, own, constant=constant)
 
     def exports(self) -> dict[str, nn.Module]:
         """Return the codes and their encoders; a shared one is there once."""

@@ -14,6 +14,7 @@ from medssl.config.schema import (
     Natural,
     Optim,
     Share,
+    Target,
     Tracker,
     Views,
     config,
@@ -38,20 +39,6 @@ class Init:
     export: Path
     parts: tuple[str, ...] = ("encoder",)
     min_coverage: Share = 1.0
-
-
-@config
-class Target:
-    """Which cases are of the target group; all others are of the background.
-
-    Args:
-        by: What tells them: a column of text of the manifest, such as `group`, or else one of its
-            attributes.
-        equals: What the targets have there.
-    """
-
-    by: str
-    equals: str
 
 
 @config
