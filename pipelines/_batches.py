@@ -22,6 +22,7 @@ from medssl.data.sampling import Epochs
 from medssl.data.views import GroupedViews, LabeledViews, MultiViews, ViewOperation, Views
 from medssl.errors import ConfigError, DataError
 from medssl.methods import Method
+from pipelines._attributes import Attributes, attributes_of
 from pipelines._progress import track
 from pipelines._properties import said_of
 
@@ -81,7 +82,8 @@ class Batches:
         plain_views = self.cfg.plain_views
         if isinstance(crops, GroupedCrops):
             views = augment(self.on_device(crops.crops), self.operations, plain_views=plain_views)
-            return GroupedViews(views, self.fabric.to_device(crops.is_target))
+            known = crops.is_target, crops.attributes, self.attributes.is_categorical
+            return GroupedViews(views, *map(self.fabric.to_device, known))
         if isinstance(crops, MultiCrops):
             both = MultiCrops(*map(self.on_device, crops))
             return augment_multi(both, self.operations, plain_views=plain_views)
@@ -100,8 +102,16 @@ class Batches:
         loaded = Loader(self.source, self.draws(step), num_workers=self.cfg.num_workers)
         if self.cfg.target is None:
             return loaded
-        drawn = (self.is_target[[row for _, row in batch]] for batch in self.draws(step))
-        return map(grouped, loaded, drawn)
+        drawn = ([row for _, row in batch] for batch in self.draws(step))
+        return (
+            grouped(crops, self.is_target[rows], self.attributes.values[rows])
+            for crops, rows in zip(loaded, drawn, strict=True)
+        )
+
+    @cached_property
+    def attributes(self) -> Attributes:
+        """What is known of the targets."""
+        return attributes_of(self.manifest, self.is_target, self.cfg.attributes)
 
     @cached_property
     def is_target(self) -> Bool[Tensor, "case"]:
@@ -140,6 +150,7 @@ class Batches:
         )
         if cfg.target is not None:
             self.check_cases("target")
+            _ = self.attributes  # refuses what is not known
             groups = {"background": ~self.is_target, "target": self.is_target}
             return Balanced({k: np.flatnonzero(of.numpy()) for k, of in groups.items()}, epochs)
         if cfg.balanced_by is not None:

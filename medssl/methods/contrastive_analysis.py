@@ -29,13 +29,15 @@ __all__ = ["ContrastiveAnalysis"]
 
 
 class Features(NamedTuple):
-    """Projections of both codes in two views of each item, and which items are targets."""
+    """Projections of both codes in two views of each item, and what is known of the items."""
 
     common_a: Float[Tensor, "item common"]
     common_b: Float[Tensor, "item common"]
     salient_a: Float[Tensor, "item salient"]
     salient_b: Float[Tensor, "item salient"]
     is_target: Bool[Tensor, "item"]
+    attributes: Float[Tensor, "item attribute"]
+    is_categorical: Bool[Tensor, "item attribute"]
 
 
 class ContrastiveAnalysis(nn.Module):
@@ -100,12 +102,15 @@ class ContrastiveAnalysis(nn.Module):
         own = maps if self.trunk == "shared" else self.salient_encoder(flat)
         common_a, common_b = self.common.project(_pooled(maps)).chunk(2)
         salient_a, salient_b = self.salient.project(_pooled(own)).chunk(2)
-        return Features(common_a, common_b, salient_a, salient_b, views.is_target)
+        codes = common_a, common_b, salient_a, salient_b
+        kinds = views.is_categorical.expand_as(views.attributes)
+        return Features(*codes, views.is_target, views.attributes, kinds)
 
     def compare(self, features: Features) -> Loss:
         """Hand the objective what it takes of all ranks' features, and of earlier ones."""
         gathered = Features(*map(gather, features))
         offered = gathered._asdict() | {
+            "is_categorical": gathered.is_categorical[0],
             "past_common": self.past_common,
             "past_salient": self.past_salient,
         }
