@@ -107,7 +107,7 @@ class SeparationObjective(Protocol):
 
     constant: float
 
-    def __call__(
+    def __call__(  # noqa: PLR0913, PLR0917  # all that is offered
         self,
         common_a: Float[Tensor, "item common"],
         common_b: Float[Tensor, "item common"],
