@@ -40,6 +40,7 @@ from pipelines._parts import (
 )
 from pipelines._progress import track
 from pipelines._records import record_of
+from pipelines._stacks import stacked
 
 CARD = "card.json"
 SLAB = 32  # slices that are read at once: as thick as the blocks they are compressed in
@@ -235,18 +236,6 @@ class EmbedWork:
         i, j, k = case.shape
         voxels = i * j * (k if self.cfg.unit == "volume" else min(k, SLAB + self.thickness - 1))
         return (BYTES_A_VOXEL + BYTES_A_NEIGHBOR * (self.thickness - 1)) * voxels
-
-
-def stacked(
-    voxels: Float32[np.ndarray, "channel i j k"], thickness: int
-) -> Float32[np.ndarray, "stack i j k"]:
-    """Return slices whose channels are they and their neighbors, zeros beyond the volume."""
-    if thickness == 1:
-        return voxels
-    beyond = thickness // 2
-    padded = np.pad(voxels, [(0, 0), (0, 0), (0, 0), (beyond, beyond)])
-    neighbors = np.lib.stride_tricks.sliding_window_view(padded, thickness, axis=3)
-    return np.moveaxis(neighbors, -1, 1).reshape(-1, *voxels.shape[1:])
 
 
 def slices_of(case: Case) -> list[int]:
