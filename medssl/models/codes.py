@@ -75,15 +75,27 @@ class Codes(nn.Module):
 
     def forward(self, image: Float[Tensor, "batch channel *spatial"]) -> tuple[Tensor, ...]:
         """Return one map of one place, whose channels are the columns."""
-        pooled = _pooled(self.encoder, image)
-        own = pooled if self.own_encoder is None else _pooled(self.own_encoder, image)
         vectors = [
             made(of)
-            for code, of in ((self.common, pooled), (self.salient, own))
+            for code, of in zip((self.common, self.salient), self.pooled(image), strict=True)
             for made in (code, code.project)
         ]
         joined = torch.cat(vectors, dim=1)
         return (joined.unflatten(1, (-1, *(1,) * self.spatial_dims)),)
+
+    def project(
+        self, image: Float[Tensor, "batch channel *spatial"]
+    ) -> tuple[Float[Tensor, "batch common"], Float[Tensor, "batch salient"]]:
+        """Return the projections of both codes."""
+        pooled, own = self.pooled(image)
+        return self.common.project(pooled), self.salient.project(own)
+
+    def pooled(
+        self, image: Float[Tensor, "batch channel *spatial"]
+    ) -> tuple[Float[Tensor, "batch channel"], Float[Tensor, "batch channel"]]:
+        """Return what the common and what the salient code is made of."""
+        pooled = _pooled(self.encoder, image)
+        return pooled, pooled if self.own_encoder is None else _pooled(self.own_encoder, image)
 
     def salience(self, image: Float[Tensor, "batch channel *spatial"]) -> Float[Tensor, "batch"]:
         """Return how far each image's salient projection is from the background's."""
