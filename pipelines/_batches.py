@@ -11,18 +11,20 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from medssl.config.component import build
-from medssl.config.stages.pretrain import Pretrain, Target
+from medssl.config.schema import Target
+from medssl.config.stages.pretrain import Pretrain
 from medssl.data.augment import augment, augment_multi
 from medssl.data.balanced import Balanced, rows_by_group
 from medssl.data.crops import Crops, CropSource, GroupedCrops, LabeledCrops, MultiCrops, grouped
 from medssl.data.loading import Loader
-from medssl.data.manifest import Manifest, text_columns
+from medssl.data.manifest import Manifest
 from medssl.data.sampling import Epochs
 from medssl.data.views import GroupedViews, LabeledViews, MultiViews, ViewOperation, Views
 from medssl.errors import ConfigError, DataError
 from medssl.methods import Method
+from pipelines._attributes import Attributes, attributes_of
 from pipelines._progress import track
-from pipelines._properties import texts
+from pipelines._properties import said_of
 
 VIEWS_OF = {Crops: Views, MultiCrops: MultiViews, LabeledCrops: LabeledViews}
 
@@ -80,7 +82,8 @@ class Batches:
         plain_views = self.cfg.plain_views
         if isinstance(crops, GroupedCrops):
             views = augment(self.on_device(crops.crops), self.operations, plain_views=plain_views)
-            return GroupedViews(views, self.fabric.to_device(crops.is_target))
+            known = crops.is_target, crops.attributes, self.attributes.is_categorical
+            return GroupedViews(views, *map(self.fabric.to_device, known))
         if isinstance(crops, MultiCrops):
             both = MultiCrops(*map(self.on_device, crops))
             return augment_multi(both, self.operations, plain_views=plain_views)
@@ -99,8 +102,16 @@ class Batches:
         loaded = Loader(self.source, self.draws(step), num_workers=self.cfg.num_workers)
         if self.cfg.target is None:
             return loaded
-        drawn = (self.is_target[[row for _, row in batch]] for batch in self.draws(step))
-        return map(grouped, loaded, drawn)
+        drawn = ([row for _, row in batch] for batch in self.draws(step))
+        return (
+            grouped(crops, self.is_target[rows], self.attributes.values[rows])
+            for crops, rows in zip(loaded, drawn, strict=True)
+        )
+
+    @cached_property
+    def attributes(self) -> Attributes:
+        """What is known of the targets."""
+        return attributes_of(self.manifest, self.is_target, self.cfg.attributes)
 
     @cached_property
     def is_target(self) -> Bool[Tensor, "case"]:
@@ -110,7 +121,11 @@ class Batches:
             DataError: If none are, or all, or one does not say.
         """
         target = cast(Target, self.cfg.target)
-        said = texts_of(self.manifest, target)
+        try:
+            said = said_of(self.manifest, target.by)
+        except DataError as error:
+            msg = f"target: {error}"
+            raise DataError(msg) from error
         found = torch.tensor([text == target.equals for text in said])
         if found.any() and (~found).any():
             return found
@@ -135,6 +150,7 @@ class Batches:
         )
         if cfg.target is not None:
             self.check_cases("target")
+            _ = self.attributes  # refuses what is not known
             groups = {"background": ~self.is_target, "target": self.is_target}
             return Balanced({k: np.flatnonzero(of.numpy()) for k, of in groups.items()}, epochs)
         if cfg.balanced_by is not None:
@@ -155,24 +171,6 @@ class Batches:
                 f"{len(self.manifest)} cases; have an item a case, or leave {key.split()[0]} out"
             )
             raise ConfigError(msg)
-
-
-def texts_of(manifest: Manifest, target: Target) -> list[str]:
-    """Return what each case says where targets are told.
-
-    Raises:
-        DataError: If one says nothing.
-    """
-    if target.by not in text_columns():
-        return texts(manifest, target.by)
-    found = manifest.table[target.by].to_pylist()
-    if None in found:
-        msg = (
-            f"target: {found.count(None)} of {len(found)} cases say no {target.by}, the first "
-            f"{manifest[found.index(None)].case_id}; leave these out of the manifest"
-        )
-        raise DataError(msg)
-    return found
 
 
 def by_size(views: Views | MultiViews | GroupedViews) -> list[Views]:

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from medssl.config.stages.probe import Probe
-from medssl.evaluation.auc import Pairs, aucs_of, resample
+from medssl.evaluation.auc import Pairs, aucs_of
 from medssl.evaluation.bootstrap import Interval
 from medssl.evaluation.figures import Dots, dots
-from pipelines._vectors import Setting, Source
+from medssl.evaluation.resampling import resample
+from pipelines._vectors import Setting, Source, named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,11 +141,6 @@ def row_of(line: Line) -> dict[str, Any]:
     return asdict(line) | {"setting": named(line.setting)}
 
 
-def named(setting: Setting) -> str:
-    """Return a setting as the files hold it."""
-    return ".".join(f"{axis}-{value}" for axis, value in setting)
-
-
 def metrics(lines: list[Line]) -> dict[str, float]:
     """Return the numbers of all lines, by target, setting and arm."""
     numbers = {}
@@ -168,10 +164,10 @@ def draw(cfg: Probe, lines: list[Line]) -> None:
         else:
             place = " ".join(filter(None, (line.arm, *(value for _, value in line.setting))))
             points[line.target][place or "all"] = line.auc
-    panels = {target: Dots(points[target], alone[target]) for target in points}
+    panels = {target: Dots(points[target], alone[target], chance=0.5) for target in points}
     cfg.output.mkdir(parents=True, exist_ok=True)
     title = f"AUC out of fold, {100 * cfg.confidence:g} % interval over subjects and draws"
-    dots(cfg.output / "probe.png", panels=panels, chance=0.5, title=title)
+    dots(cfg.output / "probe.png", panels=panels, title=title)
 
 
 def show(cfg: Probe, lines: list[Line]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from medssl.config.stages.probe import Target
-from medssl.data.manifest import Manifest
+from medssl.data.manifest import Manifest, text_columns
 from medssl.errors import DataError
 
 SHAPE = "shape"  # not an attribute: the size of a volume's array
@@ -83,6 +83,24 @@ def numbers(cases: Manifest, attribute: str) -> Float[np.ndarray, "case"]:
         )
         raise DataError(msg)
     return values
+
+
+def said_of(cases: Manifest, name: str) -> list[str]:
+    """Return what each case says in a column of text, or else as an attribute.
+
+    Raises:
+        DataError: If one says nothing.
+    """
+    if name not in text_columns():
+        return texts(cases, name)
+    found = cases.table[name].to_pylist()
+    if None in found:
+        msg = (
+            f"{found.count(None)} of {len(found)} cases say no {name}, the first "
+            f"{cases[found.index(None)].case_id}; leave these out of the manifest"
+        )
+        raise DataError(msg)
+    return found
 
 
 def texts(cases: Manifest, attribute: str) -> list[str]:

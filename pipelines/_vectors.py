@@ -1,6 +1,7 @@
 """Where the scores of a probe come from: the vectors of an encoder, or a baseline's numbers."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from pipelines._properties import baseline
 Setting = tuple[tuple[str, str], ...]
 
 
+def named(setting: Setting) -> str:
+    """Return a setting as the files hold it."""
+    return ".".join(f"{axis}-{value}" for axis, value in setting)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Numbers of each case, and where in the matrix of a study they were made.
@@ -26,12 +32,14 @@ class Source:
         setting: The values on the axes that are neither arm nor draw; None for a baseline, which
             is of every setting.
         values: A row a case.
+        columns: What each number is, where it means something by itself.
     """
 
     arm: str
     draw: str
     setting: Setting | None
     values: Float[np.ndarray, "case dim"]
+    columns: tuple[str, ...] = ()
 
     def of(self, rows: Int[np.ndarray, "own"]) -> "Source":
         """Return the numbers of some cases."""
@@ -46,16 +54,31 @@ def baselines(cfg: Probe, cases: Manifest) -> list[Source]:
     ]
 
 
-def vectors(cfg: Probe, cases: Manifest) -> list[Source]:
-    """Return the vectors of all cells, in the order in which they are named.
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """Which axes of a study's matrix are meant.
+
+    Args:
+        arm: That whose values are compared.
+        draw: That which is resampled beside the subjects.
+        reference: The arm that differences are to; None for none.
+    """
+
+    arm: str
+    draw: str
+    reference: str | None = None
+
+
+def vectors(folders: Sequence[Path], cases: Manifest, *, split: str, axes: Axes) -> list[Source]:
+    """Return the vectors of a split's cases of all cells, in the order in which they are named.
 
     Raises:
         DataError: If a folder holds no vectors of volumes, two are of one cell, the arms of a
             setting have different draws, or one has no reference.
     """
-    found = [_source(folder, cfg, cases) for folder in cfg.descriptors]
+    found = [_source(folder, cases, split, axes) for folder in folders]
     places: dict[tuple[str, str, Setting | None], Path] = {}
-    for source, folder in zip(found, cfg.descriptors, strict=True):
+    for source, folder in zip(found, folders, strict=True):
         place = source.arm, source.draw, source.setting
         if place in places:
             msg = (
@@ -65,12 +88,12 @@ def vectors(cfg: Probe, cases: Manifest) -> list[Source]:
             raise DataError(msg)
         places[place] = folder
     for setting in dict.fromkeys(source.setting for source in found):
-        _check_arms([source for source in found if source.setting == setting], cfg.reference)
+        _check_arms([source for source in found if source.setting == setting], axes.reference)
     return found
 
 
-def _source(folder: Path, cfg: Probe, cases: Manifest) -> Source:
-    described = read_descriptors(folder, cases, split=cfg.split)
+def _source(folder: Path, cases: Manifest, split: str, axes: Axes) -> Source:
+    described = read_descriptors(folder, cases, split=split)
     if (described.unit, described.kind) != ("volume", "vector"):
         msg = (
             f"{folder}: expected a vector a volume, got a {described.kind} a {described.unit}; "
@@ -84,12 +107,13 @@ def _source(folder: Path, cfg: Probe, cases: Manifest) -> Source:
             f"of case {first}; look at the encoder's training, it may have diverged"
         )
         raise DataError(msg)
-    cell = json.loads((folder / "card.json").read_text()).get("cell") or {cfg.arm: folder.name}
+    cell = json.loads((folder / "card.json").read_text()).get("cell") or {axes.arm: folder.name}
     return Source(
-        arm=cell.get(cfg.arm, ""),
-        draw=cell.get(cfg.draw, ""),
-        setting=tuple((k, v) for k, v in cell.items() if k not in (cfg.arm, cfg.draw)),
+        arm=cell.get(axes.arm, ""),
+        draw=cell.get(axes.draw, ""),
+        setting=tuple((k, v) for k, v in cell.items() if k not in (axes.arm, axes.draw)),
         values=described.values.astype(np.float64),
+        columns=tuple(described.card["columns"]),
     )
 
 

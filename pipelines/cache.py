@@ -12,12 +12,13 @@ import numpy as np
 
 from medssl.config.component import build
 from medssl.config.load import dump, load
-from medssl.config.stages.cache import Cache
+from medssl.config.stages.cache import Cache, Matched
 from medssl.config.stages.plan import Planned
 from medssl.data.cache import Cached, holds, image_key, label_key, open_cached, write_cached
 from medssl.data.engine import map_bounded, open_pool
 from medssl.data.fingerprint import grid
 from medssl.data.manifest import Case, Manifest, read_manifest, write_manifest
+from medssl.data.matching import matched
 from medssl.data.preprocessing import Preprocessing, intensity, prepare, prepare_label
 from medssl.data.source import Source
 from medssl.data.volume import Volume
@@ -26,6 +27,7 @@ from medssl.geometry import spacing_mm
 from pipelines._files import write_json
 from pipelines._layouts import source_of
 from pipelines._progress import track
+from pipelines._properties import numbers, said_of
 from pipelines._reading import reading
 from pipelines._records import record_of
 
@@ -87,7 +89,33 @@ def chosen(manifest: Manifest, cfg: Cache) -> Manifest:
         if len(manifest) == 0:
             msg = f"only: {cfg.index} has no case of {column} {text!r}; expected one of {known}"
             raise DataError(msg)
-    return manifest
+    return manifest if cfg.matched is None else in_pairs(manifest, cfg.matched)
+
+
+def in_pairs(manifest: Manifest, by: Matched) -> Manifest:
+    """Return the cases that have a partner in the other group, in the manifest's order.
+
+    Raises:
+        DataError: If there are none, or a case does not say what is asked.
+    """
+    is_target = np.array(said_of(manifest, by.target.by), dtype=object) == by.target.equals
+    values = numbers(manifest, by.attribute)
+    splits = np.array(manifest.table["split"].to_pylist(), dtype=object)
+    kept = []
+    for split in dict.fromkeys(splits.tolist()):
+        groups = [np.flatnonzero((splits == split) & of) for of in (is_target, ~is_target)]
+        pairs = matched(*(values[rows] for rows in groups), within=by.within)
+        kept += [rows[own] for rows, own in zip(groups, pairs, strict=True)]
+    rows = np.sort(np.concatenate(kept))
+    if not rows.size:
+        msg = (
+            f"matched: no two cases of both groups differ by at most {by.within} in "
+            f"{by.attribute}; {is_target.sum()} of {len(manifest)} are targets "
+            f"({by.target.by} {by.target.equals}): allow more, or see what they say"
+        )
+        raise DataError(msg)
+    print(f"{len(rows)} of {len(manifest)} cases have a partner in the other group")
+    return manifest.keep(rows)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ All splits are described: no label is read.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import numpy as np
@@ -39,6 +40,7 @@ from pipelines._parts import (
 )
 from pipelines._progress import track
 from pipelines._records import record_of
+from pipelines._stacks import stacked
 
 CARD = "card.json"
 SLAB = 32  # slices that are read at once: as thick as the blocks they are compressed in
@@ -55,7 +57,7 @@ def run(cfg: Embed) -> None:
         raise DataError(msg)
     work = work_of(cfg)
     parts = parts_of([work.num_rows(case) for case in manifest], cfg.output)
-    made_of = contents(cfg, manifest, work.descriptor)
+    made_of = contents(cfg, manifest, work)
     with build(cfg.tracker).run(f"embed {cfg.output.name}", config=dump(cfg)) as tracked:
         tracked.dataset(record_of(manifest, cfg.manifest, context="embed"))
 
@@ -117,34 +119,53 @@ def describe(
 
 
 def work_of(cfg: Embed) -> "EmbedWork":
-    """Return the work, with a descriptor around the export's encoder if it is a learned one.
+    """Return the work, with a descriptor around the export's network if it is a learned one.
 
     Raises:
-        DataError: If the export has no encoder, or one that takes other than what its card says.
+        DataError: If the export has no such network, or one that takes other than its card says.
     """
     if cfg.export is None:
-        return EmbedWork(cfg, cast(Descriptor, build(cfg.descriptor)))
+        descriptor = cast(Descriptor, build(cfg.descriptor))
+        return EmbedWork(cfg, descriptor, descriptor.columns)
     # Hashing needs no torch, whose import takes longer than to hash a small data set.
-    from medssl.models.export import load_part, read_card
+    from medssl.models.export import read_card
     from medssl.training.fabric import place, start
+    from pipelines._codes import restore_codes
 
     fabric = start(device=cfg.device, devices=1, num_nodes=1, strategy="auto", precision="32-true")
-    described_by = read_card(cfg.export)
-    tree = described_by.get("encoder")
-    if not tree:
-        msg = f"{cfg.export}/card.json describes no encoder; give what `pretrain` wrote"
+    thickness = thickness_of(cfg.export, read_card(cfg.export))
+    network = encoder_of(cfg.export) if cfg.network == "encoder" else restore_codes(cfg.export)
+    place(network, fabric)
+    descriptor = cast(Descriptor, build(cfg.descriptor, network))
+    return EmbedWork(cfg, descriptor, getattr(network, "columns", descriptor.columns), thickness)
+
+
+def thickness_of(export: Path, card: Mapping[str, Any]) -> int:
+    """Return how many slices a stack has that the export's encoder takes.
+
+    Raises:
+        DataError: If the export has no encoder, or one that takes others.
+    """
+    if not (tree := card.get("encoder")):
+        msg = f"{export}/card.json describes no encoder; give what `pretrain` wrote"
         raise DataError(msg)
-    thickness = described_by.get("thickness", 1)
+    thickness: int = card.get("thickness", 1)
     if (takes := tree.get("in_channels", thickness)) != thickness:
         msg = (
-            f"{cfg.export}: its encoder takes {takes} channels, its card says stacks of "
+            f"{export}: its encoder takes {takes} channels, its card says stacks of "
             f"{thickness} slices; train it again, cards now say how thick stacks were"
         )
         raise DataError(msg)
-    network = build(recall("medssl.models.encoders", tree))
-    load_part(cfg.export, "encoder", network)
-    place(network, fabric)
-    return EmbedWork(cfg, cast(Descriptor, build(cfg.descriptor, network.eval())), thickness)
+    return thickness
+
+
+def encoder_of(export: Path) -> Any:
+    """Return an export's encoder, in evaluation mode."""
+    from medssl.models.export import load_part, read_card
+
+    network = build(recall("medssl.models.encoders", read_card(export)["encoder"]))
+    load_part(export, "encoder", network)
+    return network.eval()
 
 
 @dataclass(frozen=True)
@@ -154,11 +175,13 @@ class EmbedWork:
     Args:
         cfg: What was asked.
         descriptor: Sees each slice with its neighbors as channels.
+        columns: The names of its numbers, where each means something by itself.
         thickness: How many slices such a stack has, an odd number.
     """
 
     cfg: Embed
     descriptor: Descriptor
+    columns: tuple[str, ...] = ()
     thickness: int = 1
 
     def describe(self, case: Case) -> Rows:
@@ -215,18 +238,6 @@ class EmbedWork:
         return (BYTES_A_VOXEL + BYTES_A_NEIGHBOR * (self.thickness - 1)) * voxels
 
 
-def stacked(
-    voxels: Float32[np.ndarray, "channel i j k"], thickness: int
-) -> Float32[np.ndarray, "stack i j k"]:
-    """Return slices whose channels are they and their neighbors, zeros beyond the volume."""
-    if thickness == 1:
-        return voxels
-    beyond = thickness // 2
-    padded = np.pad(voxels, [(0, 0), (0, 0), (0, 0), (beyond, beyond)])
-    neighbors = np.lib.stride_tricks.sliding_window_view(padded, thickness, axis=3)
-    return np.moveaxis(neighbors, -1, 1).reshape(-1, *voxels.shape[1:])
-
-
 def slices_of(case: Case) -> list[int]:
     """Return the slices of a case that take part."""
     if case.slices == []:
@@ -235,7 +246,7 @@ def slices_of(case: Case) -> list[int]:
     return sorted(case.slices) if case.slices else list(range(case.shape[2]))
 
 
-def contents(cfg: Embed, manifest: Manifest, descriptor: Descriptor) -> dict[str, Any]:
+def contents(cfg: Embed, manifest: Manifest, work: EmbedWork) -> dict[str, Any]:
     """Return what the rows are made of: with all of it the same, they are the same."""
     weights = None
     if cfg.export:
@@ -243,8 +254,8 @@ def contents(cfg: Embed, manifest: Manifest, descriptor: Descriptor) -> dict[str
             weights = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "format": 2,
-        "kind": descriptor.kind,
-        "columns": list(descriptor.columns),
+        "kind": work.descriptor.kind,
+        "columns": list(work.columns),
         "unit": cfg.unit,
         "descriptor": described(cfg.descriptor),
         "manifest": manifest.digest(),

@@ -92,6 +92,8 @@ def run(cfg: Pretrain) -> None:
             how = provenance(identity) | {"training_time_s": spent_s, "num_steps": steps}
             card = networks.card(method.exports(), contract) | {
                 "thickness": cfg.crops.params.get("thickness", 1),  # slices of a stack
+                "crop_vox": cfg.crops.params.get("crop_vox"),
+                "method": described(cfg.method),
                 "provenance": how,
             }
             keep(cfg, method.exports(), card, manifest=manifest, training=training)

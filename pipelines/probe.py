@@ -22,11 +22,11 @@ from medssl.errors import DataError
 from medssl.evaluation.auc import pairs_of
 from medssl.evaluation.probe import LinearProbe
 from pipelines._files import write_json, write_table
-from pipelines._probed import Scored, Task, draw, lines_of, metrics, named, row_of, show
+from pipelines._probed import Scored, Task, draw, lines_of, metrics, row_of, show
 from pipelines._progress import track
 from pipelines._properties import property_of
 from pipelines._records import record_of
-from pipelines._vectors import Source, baselines, vectors
+from pipelines._vectors import Axes, Source, baselines, named, vectors
 
 MOST_SENT_BYTES = 1 << 30  # vectors that are with those who work
 
@@ -35,7 +35,9 @@ def run(cfg: Probe) -> None:
     """Read vectors and attributes, score the cases out of fold, compare, keep the table."""
     # Data
     cases = read_cases(cfg)
-    sources = [*vectors(cfg, cases), *baselines(cfg, cases)]
+    axes = Axes(arm=cfg.arm, draw=cfg.draw, reference=cfg.reference)
+    found = vectors(cfg.descriptors, cases, split=cfg.split, axes=axes)
+    sources = [*found, *baselines(cfg, cases)]
     tasks = [task_of(name, cfg, cases) for name in cfg.targets]
 
     with build(cfg.tracker).run(f"probe {cfg.output.name}", config=dump(cfg)) as tracked:

@@ -86,6 +86,20 @@ class Optim:
     last_batch: Literal["drop", "carry"] = "drop"
 
 
+@config
+class Target:
+    """Which cases are of the target group; all others are of the background.
+
+    Args:
+        by: What tells them: a column of text of the manifest, such as `group`, or else one of its
+            attributes.
+        equals: What the targets have there.
+    """
+
+    by: str
+    equals: str
+
+
 def stages() -> list[str]:
     """Return the names of the stages: a file each in `medssl/config/stages`."""
     folder = Path(__file__).parent / "stages"

@@ -8,8 +8,7 @@ counts only where both cases are of one fold, and cases are divided into folds r
 Source: Hanley, McNeil, "The meaning and use of the area under a receiver operating characteristic
 (ROC) curve", Radiology 143, 1982; Forman, Scholz, "Apples-to-apples in cross-validation studies",
 SIGKDD Explorations 12, 2010 (within folds, not pooled); Parker, Gunter, Bedo, "Stratification bias
-in low signal microarray studies", BMC Bioinformatics 8:326, 2007 (how pooling is biased); Owen,
-"The pigeonhole bootstrap", Annals of Applied Statistics 2007, arXiv:0712.1111.
+in low signal microarray studies", BMC Bioinformatics 8:326, 2007 (how pooling is biased).
 Departs from the source: a pair counts once, where Forman and Scholz average over folds, since in
 a resample a fold may have no pair. Models are not fitted again in a resample: an interval is about
 which subjects were scored and which draws made the vectors, not about the fitting of the probe.
@@ -26,7 +25,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from medssl.errors import DataError
-from medssl.evaluation.bootstrap import Interval
+from medssl.evaluation.resampling import Measured, Resamples
 
 
 @dataclass(frozen=True)
@@ -107,59 +106,13 @@ def pairs_of(
     return Pairs(positive, negative, compared)
 
 
-@dataclass(frozen=True)
-class Resamples:
-    """How often each case and each draw was drawn."""
-
-    cases: Float[np.ndarray, "resample case"]
-    draws: Float[np.ndarray, "resample draw"]
-
-
-def resample(
-    subjects: Int[np.ndarray, "case"], *, num_draws: int, num_resamples: int, seed: int
-) -> Resamples:
-    """Draw subjects with all their cases, and draws, with replacement and independently."""
-    rng = np.random.default_rng(seed)
-    known, subject = np.unique(subjects, return_inverse=True)
-    by_subject, by_draw = (
-        rng.multinomial(size, np.full(size, 1 / size), size=num_resamples).astype(np.float64)
-        for size in (len(known), num_draws)
-    )
-    return Resamples(by_subject[:, subject], by_draw)
-
-
-@dataclass(frozen=True)
-class Aucs:
-    """The AUC of each draw, of all cases once and of each resample.
-
-    Args:
-        whole: Of all cases.
-        resampled: Of each resample's.
-    """
-
-    whole: Float[np.ndarray, "draw"]
-    resampled: Float[np.ndarray, "draw resample"]
-
-    def minus(self, other: "Aucs") -> "Aucs":
-        """Return the differences, draw by draw; what has one draw is compared with each."""
-        return Aucs(self.whole - other.whole, self.resampled - other.resampled)
-
-    def interval(self, resamples: Resamples, *, confidence: float) -> Interval:
-        """Return the mean over draws with its percentile interval over draws and subjects."""
-        num_draws = resamples.draws.shape[1]
-        means = (resamples.draws.T * self.resampled).sum(axis=0) / num_draws
-        tail = (1 - confidence) / 2
-        low, high = np.quantile(means[~np.isnan(means)], [tail, 1 - tail])
-        return Interval(float(self.whole.mean()), float(low), float(high))
-
-
 def aucs_of(
     scores: Sequence[Float[np.ndarray, "repeat case"]], pairs: Pairs, resamples: Resamples
-) -> Aucs:
+) -> Measured:
     """Return the AUCs of scores, draw by draw."""
     once = np.ones((1, resamples.cases.shape[1]))
     won = [pairs.won(score) for score in scores]
-    return Aucs(
+    return Measured(
         np.concatenate([pairs.auc(of_draw, once) for of_draw in won]),
         np.stack([pairs.auc(of_draw, resamples.cases) for of_draw in won]),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from medssl.evaluation.bootstrap import Interval
@@ -51,19 +52,19 @@ def arms(
 
 @dataclass(frozen=True)
 class Dots:
-    """One panel: points with intervals, and lines to compare them with."""
+    """One panel: points with intervals, lines to compare them with, and where chance is."""
 
     points: Mapping[str, Interval]
     lines: Mapping[str, float]
+    chance: float
 
 
-def dots(path: Path, *, panels: Mapping[str, Dots], chance: float, title: str) -> None:
+def dots(path: Path, *, panels: Mapping[str, Dots], title: str) -> None:
     """Draw panels side by side: a row a point, a vertical line a number to compare with.
 
     Args:
         path: The PNG to write.
         panels: By what stands over each.
-        chance: Where knowing nothing would be.
         title: Over the figure.
     """
     rows = list(dict.fromkeys(name for panel in panels.values() for name in panel.points))
@@ -76,7 +77,7 @@ def dots(path: Path, *, panels: Mapping[str, Dots], chance: float, title: str) -
             plot.plot(point.mean, row, "o", color="0.1")
         for number, (line, value) in enumerate(panel.lines.items()):
             plot.axvline(value, color=f"C{number}", linestyle="--", label=line)
-        plot.axvline(chance, color="0.6", linestyle=":")
+        plot.axvline(panel.chance, color="0.6", linestyle=":")
         plot.set_title(name, fontsize=9)
         plot.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(rows)), rows)
@@ -84,5 +85,48 @@ def dots(path: Path, *, panels: Mapping[str, Dots], chance: float, title: str) -
     handles, labels = axes[0].get_legend_handles_labels()
     if labels:
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.suptitle(title, fontsize=9)
+    figure.savefig(path, dpi=120)
+
+
+@dataclass(frozen=True)
+class Points:
+    """One panel: points of a plane, each of a class or of none.
+
+    Args:
+        places: Where they are.
+        label: The number of each one's class, -1 for none.
+        classes: What the classes are called.
+    """
+
+    places: Float[np.ndarray, "point 2"]
+    label: Int[np.ndarray, "point"]
+    classes: tuple[str, ...]
+
+
+def clouds(path: Path, *, rows: Mapping[str, Mapping[str, Points]], title: str) -> None:
+    """Draw points of several planes, a column a plane, a row a way to color them.
+
+    Args:
+        path: The PNG to write.
+        rows: By what they are colored by; in it by plane.
+        title: Over the figure.
+    """
+    planes = list(next(iter(rows.values())))
+    size = (1.6 + 3.2 * len(planes), 0.6 + 3.2 * len(rows))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(rows), len(planes), squeeze=False)
+    for line, (name, panels) in zip(grid, rows.items(), strict=True):
+        for plot, (plane, points) in zip(line, panels.items(), strict=True):
+            none = points.label < 0
+            plot.scatter(*points.places[none].T, s=6, color="0.85", label="others")
+            for number, called in enumerate(points.classes):
+                own = points.label == number
+                color = f"C{number % 10}"
+                plot.scatter(*points.places[own].T, s=8, color=color, label=called)
+            plot.set_title(f"{plane} code, by {name}", fontsize=9)
+            plot.set_xticks([])
+            plot.set_yticks([])
+        line[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
     figure.suptitle(title, fontsize=9)
     figure.savefig(path, dpi=120)

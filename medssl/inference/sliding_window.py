@@ -76,6 +76,18 @@ class SlidingWindow:
         logits.sub_(logits.amax(dim=0, keepdim=True)).exp_()
         return logits.div_(logits.sum(dim=0, keepdim=True))
 
+    @torch.no_grad()
+    def averaged(
+        self, network: Network, image: Float[Tensor, "channel i j k"]
+    ) -> Float[Tensor, "i j k"]:
+        """Return the mean of the one map that windows give each voxel, in float32.
+
+        The network may compute gradients; beyond the volume there are zeros, as above.
+        """
+        if len(self.window_vox) == 3:
+            return self._slide(network, image[None], 1)[0, 0]
+        return self._slide(network, self._stacks(image), 1)[:, 0].movedim(0, 2)
+
     def _stacks(self, image: Float[Tensor, "channel i j k"]) -> Float[Tensor, "k stack i j"]:
         """Return each slice between its neighbors; of one channel without copying each of them."""
         if self.thickness == 1:

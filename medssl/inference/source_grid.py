@@ -48,6 +48,32 @@ def to_source_grid(
     return mask
 
 
+def values_on_source_grid(
+    values: Float[np.ndarray, "i j k"],
+    affine: Affine,
+    source_affine: Affine,
+    source_shape: Sequence[int],
+) -> Float[np.ndarray, "source_i source_j source_k"]:
+    """Return a map of numbers on the source grid, linearly resampled where voxels do not coincide.
+
+    Args:
+        values: On the network's grid.
+        affine: Of the network's grid.
+        source_affine: Of the source grid.
+        source_shape: Of the source grid; what lies beyond the network's grid is 0.
+    """
+    to_own = np.linalg.inv(affine) @ source_affine
+    i, j, k = source_shape
+    shape = (i, j, k)
+    if (placed := _coinciding(to_own, shape)) is not None:
+        return _copy(values, *placed, shape)
+    sampled = ndimage.affine_transform(
+        values, to_own[:3, :3], to_own[:3, 3], shape, np.float32, order=1, mode="nearest"
+    )
+    found: np.ndarray = np.where(_inside(to_own, shape, values.shape), sampled, np.float32(0))
+    return found
+
+
 def _shift(slices: int) -> Affine:
     moved = np.eye(4)
     moved[2, 3] = slices
@@ -70,11 +96,11 @@ def _coinciding(
 
 
 def _copy(
-    labels: UInt8[np.ndarray, "i j k"],
+    labels: Shaped[np.ndarray, "i j k"],
     turn: Shaped[np.ndarray, "3 3"],
     shift: Shaped[np.ndarray, "3"],
     shape: tuple[int, int, int],
-) -> UInt8[np.ndarray, "source_i source_j source_k"]:
+) -> Shaped[np.ndarray, "source_i source_j source_k"]:
     """Place labels where `own = turn @ source + shift` says, background where there are none."""
     axes = np.abs(turn).argmax(axis=0)
     signs = turn[axes, range(3)]
@@ -85,7 +111,7 @@ def _copy(
         -shift[own] if sign > 0 else shift[own] - (labels.shape[own] - 1)
         for own, sign in zip(axes, signs, strict=True)
     ]
-    mask = np.zeros(shape, np.uint8)
+    mask = np.zeros(shape, labels.dtype)
     begin = [max(0, at) for at in first]
     end = [min(n, at + m) for n, at, m in zip(shape, first, turned.shape, strict=True)]
     if all(b < e for b, e in zip(begin, end, strict=True)):

@@ -107,7 +107,7 @@ class SeparationObjective(Protocol):
 
     constant: float
 
-    def __call__(
+    def __call__(  # noqa: PLR0913, PLR0917  # all that is offered
         self,
         common_a: Float[Tensor, "item common"],
         common_b: Float[Tensor, "item common"],
@@ -116,8 +116,13 @@ class SeparationObjective(Protocol):
         is_target: Bool[Tensor, "item"],
         past_common: Float[Tensor, "past common"],
         past_salient: Float[Tensor, "past salient"],
+        attributes: Float[Tensor, "item attribute"],
+        is_categorical: Bool[Tensor, "attribute"],
     ) -> Loss:
-        """Compare views a and b of targets and background, and with codes of earlier batches."""
+        """Compare views a and b of targets and background, and with codes of earlier batches.
+
+        Of targets it may be told attributes: classes by number, or numbers of unit deviation.
+        """
         ...
 
 

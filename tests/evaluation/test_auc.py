@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from medssl.errors import DataError
-from medssl.evaluation.auc import Resamples, aucs_of, pairs_of, resample
+from medssl.evaluation.auc import aucs_of, pairs_of
+from medssl.evaluation.resampling import Resamples, resample
 
 NUM_CASES = 40
 

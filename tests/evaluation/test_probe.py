@@ -5,8 +5,9 @@ import pytest
 from scipy.optimize import minimize
 
 from medssl.errors import DataError
-from medssl.evaluation.auc import aucs_of, pairs_of, resample
+from medssl.evaluation.auc import aucs_of, pairs_of
 from medssl.evaluation.probe import INNER_FOLDS, STRENGTHS, LinearProbe, fit, grouped_folds
+from medssl.evaluation.resampling import resample
 
 PROBE = LinearProbe(num_folds=4, num_repeats=1, seed=3)
 

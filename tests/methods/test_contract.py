@@ -108,14 +108,18 @@ def views(method):
     if wanted is MultiViews:
         return MultiViews(of_size(2, 16), of_size(3, 8))
     if wanted is GroupedViews:
-        return GroupedViews(of_size(3, 16), torch.arange(8) % 2 == 1)
+        generator = torch.Generator().manual_seed(1)
+        known = torch.randn(8, 32, generator=generator)  # as many as a salient code has numbers
+        is_target, kinds = torch.arange(8) % 2 == 1, torch.arange(32) % 2 == 1
+        return GroupedViews(of_size(3, 16), is_target, known, kinds)
     return of_size(3, 16)
 
 
 def each(views, change, change_flags=lambda flags: flags):
     """Return views of which those of each size are changed."""
     if isinstance(views, GroupedViews):
-        return GroupedViews(change(views.views), change_flags(views.is_target))
+        known = change_flags(views.is_target), change_flags(views.attributes)
+        return GroupedViews(change(views.views), *known, views.is_categorical)
     return MultiViews(*map(change, views)) if isinstance(views, MultiViews) else change(views)
 
 
@@ -189,6 +193,9 @@ def test_a_step_runs_on_a_gpu_that_need_not_be_there(method, views):
             lambda views: Views(*(mode.from_tensor(part).to("cuda") for part in views)),
             lambda flags: mode.from_tensor(flags).to("cuda"),
         )
+        if isinstance(moved, GroupedViews):
+            kinds = mode.from_tensor(moved.is_categorical).to("cuda")
+            moved = moved._replace(is_categorical=kinds)
         loss = torch.func.functional_call(method, state, (moved,))
     assert {term.device.type for term in loss.terms.values()} == {"cuda"}
     assert loss.total.shape == ()

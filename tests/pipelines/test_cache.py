@@ -184,6 +184,33 @@ def test_cases_of_one_kind_can_be_cached_alone(tmp_path, archive):
         cached(tmp_path, *cases, only={"modalities": "PT"})
 
 
+def test_cases_of_two_groups_can_be_cached_in_pairs_that_hardly_differ(tmp_path, archive, capsys):
+    def nodule(name, diameter, verdict, split="train"):
+        known = {"diameter_mm": str(diameter), "Diagnosis": verdict}
+        return case(name, split=split, attributes=known)
+
+    cases = [
+        nodule("a", 5.0, "Benign"), nodule("b", 30.0, "Benign"), nodule("c", 5.4, "Malign"),
+        nodule("d", 9.0, "Malign"), nodule("e", 9.3, "Benign", "test"),
+        nodule("f", 20.0, "Benign", "test"), nodule("g", 20.5, "Malign", "test"),
+    ]  # fmt: skip
+    pairs = {
+        "target": {"by": "Diagnosis", "equals": "Malign"},
+        "attribute": "diameter_mm",
+        "within": 0.5,
+    }
+    output = cached(tmp_path, *cases, matched=pairs)
+    # d and e would be a pair, were they of one split
+    kept = [row.case_id for row in read_manifest(output / "manifest.parquet")]
+    assert kept == ["a", "c", "f", "g"]
+    assert "4 of 7 cases have a partner in the other group" in capsys.readouterr().out
+    assert not any("b" in asked.split() for asked in archive.asked)
+    with pytest.raises(DataError, match=r"no two cases of both groups differ by at most 0\.1 in"):
+        cached(tmp_path, *cases, matched=pairs | {"within": 0.1})
+    with pytest.raises(DataError, match=r"7 of 7 cases lack the attribute 'size'"):
+        cached(tmp_path, *cases, matched=pairs | {"attribute": "size"})
+
+
 def test_a_second_run_reads_and_writes_no_image(tmp_path, archive):
     output = cached(tmp_path, case("a"), case("b"))
     before = {path: path.stat().st_mtime_ns for path in output.glob("*/*")}

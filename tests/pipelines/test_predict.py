@@ -25,7 +25,7 @@ from medssl.models.decoders.unet import UNetDecoder
 from medssl.models.encoders.unet import UNet
 from medssl.models.export import write_export
 from medssl.models.network import DenseNetwork
-from pipelines import predict
+from pipelines import _masks, predict
 
 NAME = "DOE^JANE"
 
@@ -68,7 +68,7 @@ def bright(monkeypatch, tmp_path):
     }
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights.safetensors").write_bytes(b"stands for weights")
-    monkeypatch.setattr(predict, "restore", lambda export: (Bright().eval(), card))
+    monkeypatch.setattr(_masks, "restore", lambda export: (Bright().eval(), card))
     return card
 
 
@@ -246,7 +246,7 @@ def test_a_network_of_stacks_is_fed_stacks(tmp_path, bright, monkeypatch):
     for output, change in (("one", {}), ("stacks", {"thickness": 3})):
         card = bright | {"crop_vox": [16, 16]} | change
         made = ((Middle() if change else Bright()).eval(), card)
-        monkeypatch.setattr(predict, "restore", lambda export, made=made: made)
+        monkeypatch.setattr(_masks, "restore", lambda export, made=made: made)
         (path,) = run(tmp_path, tmp_path / "ball.nii.gz", output=output).glob("*.nii.gz")
         masks.append(np.asarray(nibabel.load(path).dataobj))
     assert masks[0].any()

@@ -50,6 +50,10 @@ SEPARATING = {
     "method": SEP_CLR | {"queue": 8},
     "target": {"by": "group", "equals": "target"},
 }
+KNOWN = [
+    {"lesion_diameter_mm": str(4.0 + number), "lesion_side": ("left", "right")[number // 2 % 2]}
+    for number in range(7)
+]
 
 
 @pytest.fixture
@@ -80,6 +84,7 @@ def cache(tmp_path):
                     shape=list(SHAPE),
                     spacing_mm=[1.0, 1.0, 1.0],
                     group=("background", "target")[number % 2],
+                    attributes=KNOWN[number] if number % 2 else {},
                     split=split,
                 )
             )
@@ -209,6 +214,7 @@ CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
 CHAINS += [["global_slices", "local_partition_slices"], ["rotation_slices"], ["inpainting_slices"]]
 CHAINS += [["context_restoration_slices"], ["lvm_med"], ["lvm_med_slices"], ["mixed_slices"]]
 CHAINS += [["hippocampus_global", "hippocampus_local"], ["lidc_slices"], ["sep_clr"]]
+CHAINS += [["sep_clr_attributes"]]
 
 
 BALANCED = ("lvm_med_slices", "mixed_slices")  # by modality, of which the phantom has one
@@ -326,6 +332,31 @@ def test_targets_are_told_by_an_attribute_as_by_a_column(cache):
     assert batches.is_target.tolist() == [word == "Malign" for word in said]
 
 
+def test_what_is_known_of_targets_comes_with_their_items(cache):
+    method = {
+        "name": "contrastive_analysis",
+        "salient_dim": 2,
+        "objective": {"name": "sep_clr_attributes"},
+    }
+    kinds = {"lesion_diameter_mm": "continuous", "lesion_side": "categorical"}
+    more = SEPARATING | {"method": method, "attributes": kinds}
+    path, output = write_config(cache, **more)
+    cfg = load(Pretrain, path)
+    manifest = stage.train_cases(cfg)
+    source = build(cfg.crops, manifest, cache, cfg.seed)
+    batches = Batches(cfg, stage.start_ranks(cfg), manifest, source)
+    # Cases 1 and 3 are targets, of 5 and 7 mm, left and right
+    expected = [[0, 0], [-1, 0], [0, 0], [1, 1], [0, 0]]
+    for draws, grouped in zip(batches.draws(0), batches.crops(0), strict=True):
+        assert grouped.attributes.tolist() == [expected[row] for _, row in draws]
+        views = batches.views(grouped)
+        assert torch.equal(views.attributes, grouped.attributes)
+        assert views.is_categorical.tolist() == [False, True]
+    assert main(["pretrain", str(path)]) == 0
+    names = {row["name"] for row in history(output)}
+    assert {"train/salient_alignment", "train/background"} <= names
+
+
 def test_a_later_export_lists_whom_the_earlier_one_saw(cache):
     first = pretrain(cache, "first")
     table = pq.read_table(cache / "manifest.parquet")
@@ -387,6 +418,23 @@ def test_a_later_export_lists_whom_the_earlier_one_saw(cache):
                 "optim.batch_size=5",
             ],
             r"batch_size must be a multiple of the 2 groups \['background', 'target'\]",
+        ),
+        (["attributes={x: continuous}"], r"attributes: they are of targets; set target to what"),
+        (
+            [
+                f"method={json.dumps(SEP_CLR)}",
+                "target={by: group, equals: target}",
+                "attributes={x: continuous}",
+            ],
+            r"attributes: 2 of 2 cases lack the attribute 'x'",
+        ),
+        (
+            [
+                f"method={json.dumps(SEP_CLR)}",
+                "target={by: group, equals: target}",
+                "attributes={series_id: categorical}",
+            ],
+            r"attributes: all 2 targets have the same series_id; leave it out",
         ),
         (["balanced_by=site"], r"balanced_by: 5 of 5 cases say no site, the first case0; leave"),
         (["fabric.devices=3"], r"batch_size must divide among 3 ranks, got 4"),

@@ -31,7 +31,9 @@ class Embed:
         output: The folder to write.
         descriptor: What describes.
         unit: What has a row: each `volume`, or each `slice` along the third axis.
-        export: Whose encoder describes; for descriptors that are learned, and for no others.
+        export: Whose network describes; for descriptors that are learned, and for no others.
+        network: Which of the export's networks: its `encoder`, or both `codes` of contrastive
+            analysis and their projections, side by side.
         foreground_above: Normalized intensity above which a voxel counts as foreground.
         min_foreground: Share of foreground below which a row is marked as blank. What has one
             intensity all over is blank in any case.
@@ -49,6 +51,7 @@ class Embed:
     descriptor: Descriptor
     unit: Literal["volume", "slice"] = "volume"
     export: Path | None = None
+    network: Literal["encoder", "codes"] = "encoder"
     foreground_above: float = 0.1
     min_foreground: Share = 0.01
     scheduler: Scheduler = "threads"
@@ -65,6 +68,9 @@ class Embed:
                 f"export: required by the descriptor {self.descriptor.name}: "
                 "give the folder that `pretrain` or `finetune` wrote"
             )
+            raise ConfigError(msg)
+        if not learned and self.network != "encoder":
+            msg = f"network: the descriptor {self.descriptor.name} has none; leave the key out"
             raise ConfigError(msg)
         if not learned and self.export is not None:
             msg = f"export: the descriptor {self.descriptor.name} takes none; leave the key out"

@@ -1,6 +1,8 @@
 """What the stage `pretrain` may be told."""
 
+from dataclasses import field
 from pathlib import Path
+from typing import Literal
 
 from medssl.config.schema import (
     SILENT,
@@ -14,6 +16,7 @@ from medssl.config.schema import (
     Natural,
     Optim,
     Share,
+    Target,
     Tracker,
     Views,
     config,
@@ -23,6 +26,7 @@ from medssl.errors import ConfigError
 __all__ = ["Pretrain"]
 
 NETWORKS = ("encoder", "decoder")
+AttributeKind = Literal["continuous", "categorical"]
 
 
 @config
@@ -41,20 +45,6 @@ class Init:
 
 
 @config
-class Target:
-    """Which cases are of the target group; all others are of the background.
-
-    Args:
-        by: What tells them: a column of text of the manifest, such as `group`, or else one of its
-            attributes.
-        equals: What the targets have there.
-    """
-
-    by: str
-    equals: str
-
-
-@config
 class Pretrain:
     """Pretrain networks on the train split of a cached manifest.
 
@@ -69,6 +59,8 @@ class Pretrain:
             as many cases; without one, cases come as they are shuffled.
         target: Which cases are targets, for methods that tell these from a background; a batch
             holds as many of either.
+        attributes: What targets are known to have, for objectives that are told: columns of text of
+            the manifest, or else attributes of its cases, and what they are.
         plain_views: So many of the views stay as they were cut.
         encoder: The backbone; left out where `init` brings one.
         decoder: What some methods train on top of it; left out where `init` brings one.
@@ -92,6 +84,7 @@ class Pretrain:
     views: Views
     balanced_by: str | None = None
     target: Target | None = None
+    attributes: dict[str, AttributeKind] = field(default_factory=dict)
     plain_views: Natural = 0
     encoder: Encoder | None = None
     decoder: Decoder | None = None
@@ -119,6 +112,9 @@ class Pretrain:
                     f"leave {part} out, or take it out of init.parts"
                 )
                 raise ConfigError(msg)
+        if self.attributes and self.target is None:
+            msg = "attributes: they are of targets; set target to what tells these (by, equals)"
+            raise ConfigError(msg)
         if self.target is not None and self.balanced_by is not None:
             msg = (
                 f"balanced_by: with target, batches are balanced by it, not by {self.balanced_by}; "

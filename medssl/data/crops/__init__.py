@@ -61,10 +61,12 @@ class GroupedCrops(NamedTuple):
     Args:
         crops: The pieces.
         is_target: Which items are of the target group, and not of the background.
+        attributes: What is known of each target, an attribute a column; 0 of the background.
     """
 
     crops: Crops
     is_target: Bool[Tensor, "item"]
+    attributes: Float[Tensor, "item attribute"]
 
 
 class LabeledCrops(NamedTuple):
@@ -103,12 +105,17 @@ class CropSource(Protocol):
         ...
 
 
-def grouped(crops: Crops, is_target: Bool[Tensor, "volume"]) -> GroupedCrops:
+def grouped(
+    crops: Crops,
+    is_target: Bool[Tensor, "volume"],
+    attributes: Float[Tensor, "volume attribute"],
+) -> GroupedCrops:
     """Return the crops of cases of two groups.
 
     Args:
         crops: Of a batch.
         is_target: Which of the batch's cases are targets.
+        attributes: What is known of each of these.
 
     Raises:
         DataError: If a batch has no target, or no background: estimates over a group need it.
@@ -119,7 +126,7 @@ def grouped(crops: Crops, is_target: Bool[Tensor, "volume"]) -> GroupedCrops:
             f"among {len(is_target)} cases; draw as many of either, or more at once"
         )
         raise DataError(msg)
-    return GroupedCrops(crops, is_target[crops.volume])
+    return GroupedCrops(crops, is_target[crops.volume], attributes[crops.volume])
 
 
 def num_crops(pieces: Pieces | GroupedCrops) -> int:

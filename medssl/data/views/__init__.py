@@ -58,10 +58,14 @@ class GroupedViews(NamedTuple):
     Args:
         views: Of the items.
         is_target: Which items are of the target group, and not of the background.
+        attributes: What is known of each target, an attribute a column; 0 of the background.
+        is_categorical: Which attributes are classes, by number, and which are continuous.
     """
 
     views: Views
     is_target: Bool[Tensor, "item"]
+    attributes: Float[Tensor, "item attribute"]
+    is_categorical: Bool[Tensor, "attribute"]
 
 
 class LabeledViews(NamedTuple):

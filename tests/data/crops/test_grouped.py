@@ -15,8 +15,10 @@ def batch(cohort):
 
 def test_each_item_is_of_its_cases_group(cohort):
     crops = batch(cohort)
-    found = grouped(crops, torch.tensor([True, False, True]))
+    known = torch.tensor([[1.0, 5], [0, 0], [2, 6]])
+    found = grouped(crops, torch.tensor([True, False, True]), known)
     assert found.is_target.tolist() == [True, True, False, False, True, True]
+    assert found.attributes[:, 0].tolist() == [1, 1, 0, 0, 2, 2]
     assert found.crops is crops
     assert num_crops(found) == 12
 
@@ -24,4 +26,4 @@ def test_each_item_is_of_its_cases_group(cohort):
 @pytest.mark.parametrize(("flags", "said"), [([False] * 3, "0 targets"), ([True] * 3, "3 targets")])
 def test_a_batch_without_one_of_the_groups_is_an_error_that_says_so(cohort, flags, said):
     with pytest.raises(DataError, match=f"expected targets and background .* {said} among 3 cases"):
-        grouped(batch(cohort), torch.tensor(flags))
+        grouped(batch(cohort), torch.tensor(flags), torch.zeros(3, 0))
