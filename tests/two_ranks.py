@@ -11,9 +11,10 @@ from torch import distributed
 from torch.optim import SGD
 from unmoved import unmoved
 
-from medssl.data.views import Views
+from medssl.data.views import GroupedViews, Views
 from medssl.methods.global_local import GlobalLocal
 from medssl.methods.joint_embedding import JointEmbedding
+from medssl.methods.supervised_embedding import SupervisedEmbedding
 from medssl.models.decoders.unet import UNetDecoder
 from medssl.models.encoders.small_conv import SmallConv
 from medssl.models.encoders.unet import UNet
@@ -21,12 +22,17 @@ from medssl.objectives.dcl import DCL
 from medssl.objectives.global_contrast import GlobalContrast
 from medssl.objectives.local_contrast import LocalContrast
 from medssl.objectives.ntxent import NTXent
+from medssl.objectives.supervised_contrast import SupervisedContrast
 from medssl.objectives.vicreg import VICReg
 from medssl.training.fabric import start
 
 
 def joint(objective):
     return lambda: JointEmbedding(SmallConv(spatial_dims=2), objective=objective)
+
+
+def supervised():
+    return SupervisedEmbedding(SmallConv(spatial_dims=2), objective=SupervisedContrast())
 
 
 def first_stage():
@@ -51,10 +57,16 @@ def views_of(num_volumes, num_parts):
     return Views(images, volume, part, volume.clamp(max=6), *unmoved(images))
 
 
+def grouped_views():
+    """Return views of which the first rank has two targets and the second one."""
+    return GroupedViews(views_of(8, 1), torch.arange(8) % 3 == 0)
+
+
 CASES = {
     "ntxent": (joint(NTXent()), views_of(8, 1)),
     "dcl": (joint(DCL(sigma=0.5)), views_of(8, 1)),
     "vicreg": (joint(VICReg(variance=2.0, invariance=3.0, covariance=5.0)), views_of(8, 1)),
+    "supervised": (supervised, grouped_views()),
     "global": (first_stage, views_of(4, 2)),
     "global, partners on two ranks": (first_stage, views_of(2, 3)),
     "local": (second_stage, views_of(4, 1)),
@@ -65,6 +77,9 @@ PLAIN = {"device": "cpu", "num_nodes": 1, "precision": "32-true"}
 
 def share(views, rank, num_ranks):
     """Return a rank's volumes, counted from 0 as its loader does."""
+    if isinstance(views, GroupedViews):
+        flags = views.is_target.chunk(num_ranks)[rank]
+        return GroupedViews(share(views.views, rank, num_ranks), flags)
     mine = slice(*(len(views.volume) * number // num_ranks for number in (rank, rank + 1)))
     volume = views.volume[mine] - views.volume[mine][0]
     images = views.images[:, mine]

@@ -4,7 +4,8 @@ An objective maps what a method computed (projections, dense features, prototype
 a `Loss`. It is pure mathematics: it imports torch and nothing of medssl but this file and the
 solvers of `assignment`, holds no network, and reads no batch. One file, one paper, one class.
 Its `forward` names what it takes of what the family's protocol offers, and computes in
-`full_precision`; one with negatives takes `group` and leaves pairs of the same subject out.
+`full_precision`; one with negatives takes `group` and leaves pairs of the same subject out, unless
+labels tell what is a negative.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,6 +48,23 @@ class PairObjective(Protocol):
         group: Int[Tensor, "batch"],
     ) -> Loss:
         """Compare view a with view b of subjects `group`."""
+        ...
+
+
+@runtime_checkable
+class LabeledPairObjective(Protocol):
+    """An objective on the projections of two views of items whose labels are known, row by row.
+
+    A member may leave out any of the arguments; a method hands over those it names.
+    """
+
+    def __call__(
+        self,
+        z_a: Float[Tensor, "item dim"],
+        z_b: Float[Tensor, "item dim"],
+        label: Int[Tensor, "item"] | Bool[Tensor, "item"],
+    ) -> Loss:
+        """Compare views a and b of items; equal labels are of one class."""
         ...
 
 

@@ -31,10 +31,11 @@ def stem(objective):
     return type(objective).__module__.rpartition(".")[2]
 
 
-def compare(objective, views, group=None):
-    """Hand over what the objective takes; without `group` each case is a subject."""
-    group = torch.arange(views.shape[1]) if group is None else group
-    offered = {"z_a": views[0], "z_b": views[1], "group": group}
+def compare(objective, views, group=None, label=None):
+    """Hand over what the objective takes; each case is a subject and of a class, unless told."""
+    own = torch.arange(views.shape[1])
+    group, label = (own if each is None else each for each in (group, label))
+    offered = {"z_a": views[0], "z_b": views[1], "group": group, "label": label}
     taken = inspect.signature(objective.forward).parameters
     return objective(**{name: offered[name] for name in taken})
 
@@ -61,9 +62,9 @@ def test_a_weight_scales_the_term_of_its_name_and_no_other(objective, views):
 
 def test_the_order_of_cases_does_not_matter(objective, views):
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
-    group = torch.arange(12) // 2
-    shuffled = compare(objective, views[:, order], group[order])
-    torch.testing.assert_close(shuffled.total, compare(objective, views, group).total)
+    group, label = torch.arange(12) // 2, torch.arange(12) // 3
+    shuffled = compare(objective, views[:, order], group[order], label[order])
+    torch.testing.assert_close(shuffled.total, compare(objective, views, group, label).total)
 
 
 def test_the_order_of_views_does_not_matter(objective, views):

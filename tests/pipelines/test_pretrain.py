@@ -214,7 +214,7 @@ CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
 CHAINS += [["global_slices", "local_partition_slices"], ["rotation_slices"], ["inpainting_slices"]]
 CHAINS += [["context_restoration_slices"], ["lvm_med"], ["lvm_med_slices"], ["mixed_slices"]]
 CHAINS += [["hippocampus_global", "hippocampus_local"], ["lidc_slices"], ["sep_clr"]]
-CHAINS += [["sep_clr_attributes"]]
+CHAINS += [["sep_clr_attributes"], ["supervised_contrast"]]
 
 
 BALANCED = ("lvm_med_slices", "mixed_slices")  # by modality, of which the phantom has one
