@@ -108,7 +108,7 @@ class PlantWork:
             key=path.stem,
         )
         known = {
-            "digest": digest(planted.volume),
+            "digest": piece_digest(piece.case, planted.volume),
             "attributes": {FOREGROUND_ML: f"{scene.foreground_ml:.3f}"} | planted.attributes,
             "plane": planted.plane,
         }
@@ -140,6 +140,14 @@ class PlantWork:
         )  # fmt: skip
         key = blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
         return self.output / "volumes" / f"{key}.b2nd"
+
+
+def piece_digest(case: Case, volume: Volume) -> str:
+    """Return a digest that is equal for equal pieces of a case, and of copies of it.
+
+    Of other cases it never is: two empty corners of images are no copies, and may be in two splits.
+    """
+    return blake2b(f"{case.digest} {digest(volume)}".encode(), digest_size=16).hexdigest()
 
 
 def cost_bytes(pieces: tuple[Piece, ...]) -> int:
