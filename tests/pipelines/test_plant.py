@@ -20,7 +20,7 @@ from PIL import Image
 from medssl.config.load import load
 from medssl.config.stages.plant import Plant
 from medssl.data.balanced import rows_by_group
-from medssl.data.cache import open_cached
+from medssl.data.cache import open_cached, write_cached
 from medssl.data.manifest import Manifest, read_manifest, write_manifest
 from medssl.data.planting import Scene
 from medssl.data.planting.digits import written
@@ -28,6 +28,7 @@ from medssl.data.volume import Volume
 from medssl.errors import ConfigError, DataError
 from pipelines import plant
 from pipelines.__main__ import main
+from pipelines._files import write_json
 
 DIGITS = {"name": "digits", "side_vox": 12, "digit_vox": 8, "high": 2.0}
 LESION = {"name": "lesion", "radius_mm": [1.5, 2.0], "margin_mm": 0.5}
@@ -139,8 +140,6 @@ def test_the_manifest_keeps_the_rest_and_its_volumes_are_as_it_says(cohort, tmp_
 
 def turned(cohort):
     """Give the volumes of a cohort another affine."""
-    from medssl.data.cache import write_cached
-
     for path in sorted((cohort / "volumes").glob("*.b2nd")):
         old = open_cached(path)
         write_cached(
@@ -175,7 +174,7 @@ def test_what_a_piece_shows_lies_where_it_lay_in_the_source(tmp_path):
 
 
 def test_digits_of_test_cases_are_in_no_other_split(cohort, tmp_path):
-    # Where the image is black, half of the digit is all there is; and what shows nothing is no copy.
+    # Where the image is black half of the digit is all there is; what shows nothing is no copy.
     black = DIGITS | {"low": 1e6, "high": 2e6}
     found = planted(cohort, tmp_path / "out", planting=black, per_case=6)
     held = {p.tobytes() for digit in written(is_held_out=True) for p in digit}
@@ -238,8 +237,6 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same(cohort, tmp_path, mon
         if len(writes) == 7:
             raise KeyboardInterrupt
         write_json(tree, path)
-
-    from pipelines._pieces import write_json
 
     monkeypatch.setattr("pipelines._pieces.write_json", stopping)
     with pytest.raises(KeyboardInterrupt):
@@ -355,6 +352,7 @@ import sys, time
 import pipelines._pieces
 from medssl.data.planting import Scene
 from pipelines.__main__ import main
+from pipelines._files import write_json
 
 plain = Scene.of.__func__
 
