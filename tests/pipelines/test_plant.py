@@ -17,6 +17,7 @@ from cohorts import write_cohort
 from nibabel.affines import apply_affine
 from PIL import Image
 
+from medssl.config.component import build, described
 from medssl.config.load import load
 from medssl.config.stages.plant import Plant
 from medssl.data.balanced import rows_by_group
@@ -101,10 +102,9 @@ def test_only_targets_have_what_is_planted_and_all_have_the_common_factor(
         )
 
 
-def test_the_manifest_keeps_the_rest_and_its_volumes_are_as_it_says(cohort, tmp_path):
-    changed = write_cohort(tmp_path / "changed")
-    rewrite(
-        changed,
+def test_the_manifest_keeps_the_rest_and_its_volumes_are_as_it_says(tmp_path):
+    changed = rewrite(
+        write_cohort(tmp_path / "changed"),
         lambda row, case: replace(
             case, site=f"site {row % 2}", study_id=f"study {row}", attributes={"grade": str(row)}
         ),
@@ -234,7 +234,7 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same(cohort, tmp_path, mon
 
     def stopping(tree, path):
         writes.append(path)
-        if len(writes) == 7:
+        if len(writes) >= 7:
             raise KeyboardInterrupt
         write_json(tree, path)
 
@@ -268,8 +268,8 @@ def test_work_can_be_sent_to_another_process(cohort, tmp_path):
     planted(cohort, tmp_path / "one")
     manifest = read_manifest(cohort / "manifest.parquet")
     cfg = config(cohort, tmp_path / "two")
-    described = json.dumps({"name": "digits", **plant.build(cfg.planting).__dict__}, sort_keys=True)
-    work = plant.PlantWork(cohort, tmp_path / "two", plant.build(cfg.planting), described)
+    text = json.dumps(described(cfg.planting), sort_keys=True)
+    work = plant.PlantWork(cohort, tmp_path / "two", build(cfg.planting), text)
     units = plant.by_image(plant.cut_up(manifest, cfg))
     task, sent = pickle.loads(pickle.dumps((work.plant, units)))
     rows = [case for unit in sent for case in task(unit)]

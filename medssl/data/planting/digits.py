@@ -70,7 +70,7 @@ class Digits:
         plane = int(rng.integers(num_slices // 4, num_slices - num_slices // 4))
         square = cut(scene.volume, plane, self.side_vox)
         blended = 0.5 * np.clip((square.voxels - self.low) / (self.high - self.low), 0, 1)
-        attributes = {}
+        attributes: dict[str, str] = {}
         if is_target:
             digit = int(rng.integers(10))
             pictures = written(is_held_out=is_held_out)[digit]

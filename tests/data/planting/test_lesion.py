@@ -146,7 +146,7 @@ def test_a_background_is_the_volume_bit_for_bit(scene):
 def test_an_image_without_room_for_the_largest_ball_is_refused(is_target):
     scene = head(AFFINES["straight"])
     message = (
-        r"room for a ball of 40 mm, \[57, 71, 43\] voxels, got an image of \[44, 56, 34\]; "
+        r"room for a ball of 40 mm, \[57, 69, 43\] voxels, got an image of \[44, 56, 34\]; "
         r"set planting\.radius_mm lower"
     )
     with pytest.raises(DataError, match=message):
