@@ -59,7 +59,8 @@ def views_of(num_volumes, num_parts):
 
 def grouped_views():
     """Return views of which the first rank has two targets and the second one."""
-    return GroupedViews(views_of(8, 1), torch.arange(8) % 3 == 0)
+    nothing = torch.zeros(8, 0), torch.zeros(0, dtype=torch.bool)
+    return GroupedViews(views_of(8, 1), torch.arange(8) % 3 == 0, *nothing)
 
 
 CASES = {
@@ -78,8 +79,8 @@ PLAIN = {"device": "cpu", "num_nodes": 1, "precision": "32-true"}
 def share(views, rank, num_ranks):
     """Return a rank's volumes, counted from 0 as its loader does."""
     if isinstance(views, GroupedViews):
-        flags = views.is_target.chunk(num_ranks)[rank]
-        return GroupedViews(share(views.views, rank, num_ranks), flags)
+        known = (each.chunk(num_ranks)[rank] for each in (views.is_target, views.attributes))
+        return GroupedViews(share(views.views, rank, num_ranks), *known, views.is_categorical)
     mine = slice(*(len(views.volume) * number // num_ranks for number in (rank, rank + 1)))
     volume = views.volume[mine] - views.volume[mine][0]
     images = views.images[:, mine]

@@ -28,7 +28,7 @@ def batch(views=2, is_target=IS_TARGET):
     images = torch.randn(views, 6, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     zeros = torch.zeros(6, dtype=torch.long)
     whole = Views(images, torch.arange(6), zeros, torch.arange(6), *unmoved(images))
-    return GroupedViews(whole, is_target)
+    return GroupedViews(whole, is_target, torch.zeros(6, 0), torch.zeros(0, dtype=torch.bool))
 
 
 def test_it_exports_its_encoder_alone(method):
