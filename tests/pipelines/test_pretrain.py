@@ -214,10 +214,13 @@ CHAINS += [["global", "local"], ["global_slices", "local_slices"]]
 CHAINS += [["global_slices", "local_partition_slices"], ["rotation_slices"], ["inpainting_slices"]]
 CHAINS += [["context_restoration_slices"], ["lvm_med"], ["lvm_med_slices"], ["mixed_slices"]]
 CHAINS += [["hippocampus_global", "hippocampus_local"], ["lidc_slices"], ["sep_clr"]]
-CHAINS += [["sep_clr_attributes"], ["supervised_contrast"]]
+CHAINS += [["sep_clr_attributes"], ["supervised_contrast"], ["digits"], ["lidc_codes"], ["lesions"]]
 
 
 BALANCED = ("lvm_med_slices", "mixed_slices")  # by modality, of which the phantom has one
+
+PLANAR = ("digits", "lidc_codes")
+SMALL_CONV = ("lidc_slices", *PLANAR, "lesions")
 
 QUICK = [["simclr"], ["global", "local"], ["inpainting_slices"]]  # of each kind of method one
 
@@ -236,15 +239,17 @@ def test_every_config_of_the_folder_is_tried():
 def test_every_config_of_the_folder_trains(cache, chain):
     before = None
     for name in chain:
-        crop = [48, 48] if "slices" in name else [16, 16, 16]
+        crop = [48, 48] if "slices" in name or name in PLANAR else [16, 16, 16]
         own = {"manifest": cache / "manifest.parquet", "output": cache.with_name(name)}
         if before:
             own |= {"init.export": before}
         elif name == "lvm_med_slices":
             own |= {"encoder.architecture": "resnet18"}
-        elif name != "lidc_slices":  # whose network is small
+        elif name not in SMALL_CONV:
             own |= {"encoder.channels": [4, 8, 8, 8]}
         own |= {"balanced_by": "group"} if name in BALANCED else {}
+        own |= {"target.by": "group", "target.equals": "target"} if name == "lidc_codes" else {}
+        own |= {"crops.items": "case"} if name == "digits" else {}
         own |= {"crops.local_crop_vox": [8, 8, 8]} if name == "multi_crop" else {}
         overrides = own | {"crops.crop_vox": crop} | SMALL
         flags = [word for k, v in overrides.items() for word in ("--set", f"{k}={v}")]
