@@ -1,5 +1,7 @@
 """What `select` says of its decisions: in words, in `kept_by.parquet`, in the tracker."""
 
+import re
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -36,7 +38,7 @@ def test_nothing_is_said_of_blank_slices_where_there_are_none(tmp_path, capsys):
     write_cases(tmp_path, {"case_id": "a"})
     write_rows(tmp_path, "hash", ("a", range(4), [[0], [0], [1], [3]], [False] * 4))
     assert select(tmp_path) == 0
-    assert "blank" not in capsys.readouterr().out
+    assert not re.search(r"\d blank", capsys.readouterr().out)
 
 
 def case(name, **more):

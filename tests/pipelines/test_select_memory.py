@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from selections import audit, select, write_cases, write_rows
 
+from medssl import selection
 from medssl.selection import _representing
 from medssl.similarity import _greedy, _picked, cosine
 from pipelines import _parts
@@ -30,6 +31,7 @@ def test_one_blank_row_does_not_have_all_vectors_copied(tmp_path, monkeypatch):
     for name, rows in (("BLOCK_ROWS", 32), ("TILE_ROWS", 64)):
         monkeypatch.setattr(_greedy, name, rows)
     monkeypatch.setattr(_representing, "PAIRS", 64)
+    monkeypatch.setattr(selection, "AT_ONCE", 256)
     monkeypatch.setattr("pipelines._selecting.SAMPLED_PAIRS", 10)
     rng = np.random.default_rng(0)
     values = rng.normal(size=(8, DIM))[rng.integers(8, size=(CASES, SLICES))].astype(np.float32)
@@ -44,7 +46,7 @@ def test_one_blank_row_does_not_have_all_vectors_copied(tmp_path, monkeypatch):
         return select(tmp_path, "deep_net", within="all")
 
     work()  # loads what there is to load
-    assert peak_bytes(work) < 1.7 * values.nbytes
+    assert peak_bytes(work) < 2 * values.nbytes
     reasons = [row["reason"] for row in audit(tmp_path)]
     assert (reasons.count("kept"), reasons.count("blank")) == (8, 1)
 
@@ -66,4 +68,4 @@ def test_a_row_of_a_hash_takes_a_few_numbers_more(tmp_path, within):
     assert peak_bytes(work) < MOST_BYTES * CASES * slices
 
 
-MOST_BYTES = 300  # a row
+MOST_BYTES = 450  # a row

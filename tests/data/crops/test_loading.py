@@ -38,13 +38,13 @@ def same(ones, others):
         pytest.param("forkserver", 1, marks=pytest.mark.long),
         pytest.param("fork", 1, marks=pytest.mark.long),
         pytest.param("fork", 4, marks=pytest.mark.long),
-        pytest.param("spawn", 1, marks=pytest.mark.long),
-        pytest.param("spawn", 4, marks=pytest.mark.long),
+        pytest.param("spawn", 2, marks=pytest.mark.long),
     ],
 )
 def test_the_workers_cannot_be_seen(cohort, monkeypatch, method, num_workers):
     monkeypatch.setattr(loading, "METHOD", method)
-    for name in lookup.names(FAMILY):
+    # Processes that begin with nothing take seconds each, whatever they are to read.
+    for name in ["random"] if method == "spawn" else lookup.names(FAMILY):
         whole = list(batches(cohort, name))
         assert len(whole) == 5
         assert same(batches(cohort, name, num_workers), whole)
