@@ -29,8 +29,8 @@ from medssl.errors import DataError
 
 Kind = Literal["class", "number"]
 Labels = Int[np.ndarray, "case"] | Float[np.ndarray, "case"]
-STRENGTHS = (1e-2, 1e-1, 1.0)  # inverse penalties of logistic regression
-PENALTIES = (1.0, 10.0, 100.0, 1000.0)  # of ridge regression
+STRENGTHS: tuple[float, ...] = (1e-2, 1e-1, 1.0)  # inverse penalties of logistic regression
+PENALTIES: tuple[float, ...] = (1.0, 10.0, 100.0, 1000.0)  # of ridge regression
 INNER_FOLDS = 3
 
 
@@ -49,10 +49,10 @@ class Probed:
 
 def probe(
     kind: Kind,
-    fitted: Float[np.ndarray, "fitted dim"],
+    fitted: Float[np.ndarray, "case dim"],
     labels: Labels,
-    subjects: Int[np.ndarray, "fitted"],
-    scored: Float[np.ndarray, "case dim"],
+    subjects: Int[np.ndarray, "case"],
+    scored: Float[np.ndarray, "scored dim"],
     *,
     num_permutations: int,
     seed: int,

@@ -92,7 +92,7 @@ class Codes(nn.Module):
 
     def pooled(
         self, image: Float[Tensor, "batch channel *spatial"]
-    ) -> tuple[Float[Tensor, "batch channel"], Float[Tensor, "batch channel"]]:
+    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"]]:
         """Return what the common and what the salient code is made of."""
         pooled = _pooled(self.encoder, image)
         return pooled, pooled if self.own_encoder is None else _pooled(self.own_encoder, image)

@@ -204,7 +204,7 @@ def test_who_fits_decides_nothing_and_neither_does_the_order_of_folders(tmp_path
         ({"common": {"group": {"of": "size"}}}, "call the attribute otherwise"),
         ({"scored_on": "train"}, "got train twice"),
         ({"scored_on": "val"}, "no case of the split 'val': expected one of ['test', 'train']"),
-        ({"salient": {"x": {"of": "shade"}}}, "attribute x: 80 of 80"),
+        ({"salient": {"x": {"of": "shade"}}}, "attribute x: 40 of 40"),
         ({"salient": {"digit": {"of": "digit", "among": "all"}}}, "attribute digit: 40 of 80"),
         ({"target": {"by": "group", "equals": "sick"}}, "attribute group: expected different"),
         ({"common": {"name": {"of": "case_id"}}}, "attribute name: no case to fit on is of"),
