@@ -76,7 +76,15 @@ def embedding(folder, values, of=None, *, cell=None, unit="volume", kind="vector
         for case, row in zip(of, values, strict=True)
     ]
     write_part(Part(folder / "rows" / "part-00000.parquet", 0, len(rows)), rows, "a stamp")
-    card = {"format": 2, "kind": kind, "unit": unit, "num_rows": len(rows), "dim": values.shape[1]}
+    dim = values.shape[1]
+    card = {
+        "format": 2,
+        "kind": kind,
+        "unit": unit,
+        "num_rows": len(rows),
+        "dim": dim,
+        "columns": [],
+    }
     card |= {} if cell is None else {"cell": cell}
     (folder / "card.json").write_text(json.dumps(card))
     return str(folder)
