@@ -6,6 +6,7 @@ from torch import nn
 
 from medssl import lookup
 from medssl.models.encoders import Encoder
+from medssl.models.encoders.small_conv import SmallConv
 from medssl.models.encoders.unet import UNet
 
 FAMILY = "medssl.models.encoders"
@@ -70,6 +71,14 @@ def test_it_computes_in_mixed_precision(encoder):
 def test_four_dimensions_are_refused(name):
     with pytest.raises(ValueError, match="spatial_dims must be 2 or 3, got 4"):
         lookup.build(FAMILY, name, spatial_dims=4)
+
+
+def test_a_small_convnet_halves_its_map_a_block():
+    encoder = SmallConv(width=4, num_blocks=5, spatial_dims=2)
+    shapes = [tuple(feature.shape) for feature in encoder(torch.zeros(1, 1, 32, 40))]
+    assert shapes == [(1, 4, 16, 20), (1, 8, 8, 10), (1, 16, 4, 5), (1, 32, 2, 3), (1, 64, 1, 2)]
+    with pytest.raises(ValueError, match="num_blocks must be 1 or more, got 0"):
+        SmallConv(num_blocks=0)
 
 
 @pytest.mark.parametrize("norm", ["instance", "group"])
