@@ -91,8 +91,8 @@ def describe(
         DataError: If a case has another number of values a row than those before it.
     """
     cases = [manifest[row] for part in parts for row in range(part.start, part.end)]
-    scheduler, jobs = ("threads", 1) if cfg.export else (cfg.scheduler, cfg.jobs)
-    with open_pool(scheduler, jobs) as pool:
+    scheduler = "threads" if cfg.export else cfg.scheduler
+    with open_pool(scheduler, cfg.jobs) as pool:
         done = map_bounded(
             work.describe,
             cases,

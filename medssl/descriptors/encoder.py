@@ -5,6 +5,7 @@ Source: none; the coarsest feature map's mean over space, as methods pool it.
 
 from collections.abc import Iterator
 from itertools import product
+from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,6 +53,8 @@ class Encoder:
         self.spatial_dims: int = known.spatial_dims
         self.stride: int = known.strides[-1]
         self.crop_vox, self.center_vox = crop_vox, center_vox
+        # Volumes are read side by side; what a network holds of two would be twice the memory.
+        self.computing = Lock()
         if batch_size < 1:
             msg = f"batch_size must be at least 1, got {batch_size}"
             raise ConfigError(msg)
@@ -110,7 +113,7 @@ class Encoder:
         self, crops: Float32[np.ndarray, "crop channel *spatial"]
     ) -> Float32[np.ndarray, "crop dim"]:
         device = next(self.network.parameters()).device
-        with torch.inference_mode():
+        with self.computing, torch.inference_mode():
             coarsest = self.network(torch.from_numpy(crops).to(device))[-1]
             return coarsest.flatten(2).mean(2).float().cpu().numpy()
 
