@@ -1,4 +1,4 @@
-"""What both groups have and what only targets have must part: shapes, which targets have in color."""
+"""What both groups have and what only targets have must part: shapes, in targets colored."""
 
 from typing import NamedTuple
 

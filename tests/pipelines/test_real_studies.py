@@ -169,3 +169,52 @@ def test_the_study_of_graph_matching_asks_its_encoders_twice(tmp_path, mirror):
         (arm, len(test), 1) for arm in arms
     }
     assert all((line["p"] is None) == (line["arm"] == "lvm_med") for line in lines)
+
+
+@pytest.mark.long
+@pytest.mark.mirror
+def test_the_study_of_separation_asks_both_codes_of_three_kinds_of_images(tmp_path, mirror):
+    arms = ("sep_clr", "supervised", "untrained")
+    steps = yaml.safe_load(Path("configs/study/separation.yaml").read_text())["steps"]
+    parts = ("digits", "nodules", "heads")
+    every = steps["pretrain_digits"]["matrix"]["arm"]
+    skipped = [{"arm": arm} for arm in every if arm not in arms] + [{"seed": "1"}, {"seed": "2"}]
+    short = {
+        f"steps.{stage}_{part}.exclude": json.dumps(skipped)
+        for stage in ("pretrain", "embed")
+        for part in parts
+    } | {f"steps.pretrain_{part}.set.optim.num_steps": 2 for part in parts}
+    short |= {f"steps.separate_{part}.set.num_resamples": 100 for part in parts}
+    short |= {
+        "steps.digits.set.per_case": 1,
+        "steps.phantom.set.num_subjects": 40,
+        "steps.heads.set.split.test": 14,
+    }
+    assert study("separation", tmp_path, **short) == 0
+    asked = {
+        part: json.loads((tmp_path / f"out/separate_{part}/table.json").read_text())["lines"]
+        for part in parts
+    }
+    told = {
+        part: {(line["arm"], line["attribute"], line["belongs"]) for line in asked[part]}
+        for part in parts
+    }
+    assert told["digits"] == {
+        (arm, *attribute)
+        for arm in arms
+        for attribute in (("group", "salient"), ("digit", "salient"), ("diameter", "common"))
+    }
+    assert {attribute for _, attribute, _ in told["heads"]} == {
+        *("group", "lesion_size", "lesion_side", "head_size", "contrast")
+    }
+    assert {attribute for _, attribute, _ in told["nodules"]} == {
+        *("group", "spiculation", "lobulation", "texture", "diameter")
+    }
+    for part, made in (("digits", "digits"), ("nodules", "matched"), ("heads", "lesions")):
+        manifest = read_manifest(tmp_path / f"out/{made}/manifest.parquet")
+        seen = pq.read_table(tmp_path / f"out/pretrain_{part}/arm-sep_clr.seed-0/subjects.parquet")
+        trained = set(manifest.split("train").table["subject_id"].to_pylist())
+        assert set(seen["subject_id"].to_pylist()) == trained
+        scored = pq.read_table(tmp_path / f"out/separate_{part}/predictions.parquet")
+        of_test = manifest.split("test").table["case_id"].to_pylist()
+        assert set(scored["case_id"].to_pylist()) == set(of_test)
