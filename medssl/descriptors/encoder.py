@@ -54,7 +54,7 @@ class Encoder:
         self.stride: int = known.strides[-1]
         self.crop_vox, self.center_vox = crop_vox, center_vox
         # Volumes are read side by side; what a network holds of two would be twice the memory.
-        self.computing = Lock()
+        self._computing = Lock()
         if batch_size < 1:
             msg = f"batch_size must be at least 1, got {batch_size}"
             raise ConfigError(msg)
@@ -113,7 +113,7 @@ class Encoder:
         self, crops: Float32[np.ndarray, "crop channel *spatial"]
     ) -> Float32[np.ndarray, "crop dim"]:
         device = next(self.network.parameters()).device
-        with self.computing, torch.inference_mode():
+        with self._computing, torch.inference_mode():
             coarsest = self.network(torch.from_numpy(crops).to(device))[-1]
             return coarsest.flatten(2).mean(2).float().cpu().numpy()
 
