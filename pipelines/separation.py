@@ -24,7 +24,8 @@ from pipelines._files import write_json, write_table
 from pipelines._progress import track
 from pipelines._questions import Question, questions
 from pipelines._records import record_of
-from pipelines._separated import Answer, deviations, draw, lines_of, metrics, row_of, show
+from pipelines._separated import Answer, deviations, lines_of, metrics, row_of, show
+from pipelines._separation_figures import draw
 from pipelines._spaces import Space, spaces
 
 MOST_SENT_BYTES = 1 << 30  # codes that are with those who work
