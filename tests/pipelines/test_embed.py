@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import imagehash
 import numpy as np
@@ -215,6 +216,30 @@ def test_an_exports_encoder_describes_volumes(tmp_path):
         expected = network(torch.from_numpy(extended)[None])[-1].mean(dim=(2, 3, 4))[0]
     np.testing.assert_allclose(values[1], expected.numpy(), rtol=1e-4, atol=1e-6)
     assert (card["kind"], card["dim"], len(card["weights"])) == ("vector", 16, 64)
+
+
+def test_a_network_has_one_batch_at_a_time_however_many_cases_are_read(tmp_path, monkeypatch):
+    cache(tmp_path)
+    export(tmp_path, 2)
+    inside, most = [], []
+    forward = SmallConv.forward
+
+    def watched(self, image):
+        inside.append(image)
+        most.append(len(inside))
+        time.sleep(0.01)
+        maps = forward(self, image)
+        inside.pop()
+        return maps
+
+    monkeypatch.setattr(SmallConv, "forward", watched)
+    rows = []
+    for jobs in (1, 3):
+        assert embed(tmp_path, "encoder", export=tmp_path / "export", unit="slice", jobs=jobs) == 0
+        rows.append((tmp_path / "out/rows/part-00000.parquet").read_bytes())
+        shutil.rmtree(tmp_path / "out")
+    assert rows[0] == rows[1]
+    assert set(most) == {1}
 
 
 def test_a_2d_encoder_describes_slices(tmp_path):
